@@ -1,0 +1,1 @@
+"""WorkshopDemo: a Kubernetes operator that shows a lesson and proves it."""

@@ -1,0 +1,154 @@
+"""Composition root: builds everything, wires it together, runs it until it is told to stop."""
+
+import asyncio
+import logging
+import random
+from collections.abc import Iterator
+from contextlib import suppress
+from datetime import UTC, datetime
+from typing import Any, Final
+
+import kopf
+
+from workshopdemo import handlers, names, story
+from workshopdemo.cluster import Cache, DemoKey
+from workshopdemo.cluster.access import obstacles
+from workshopdemo.cluster.api import ApiServer
+from workshopdemo.cluster.port import Cluster
+from workshopdemo.errors import ClusterError
+from workshopdemo.probes import Probes
+from workshopdemo.queue import WorkQueue
+from workshopdemo.reconcile import Reconciler
+from workshopdemo.settings import Settings
+
+logger = logging.getLogger(__name__)
+
+_STALLED_AFTER: Final = 120.0
+"""Seconds without any progress, although something is due, after which the operator is dead."""
+
+_OBSTRUCTED_PAUSE: Final = 15.0
+_CLEAR_PAUSE: Final = 600.0
+
+
+async def run(settings: Settings) -> None:
+    """Run the operator until SIGTERM or SIGINT."""
+    loop = asyncio.get_running_loop()
+    cluster = ApiServer()
+    cache = Cache()
+    queue: WorkQueue[DemoKey] = WorkQueue(clock=loop.time, rng=random.Random())  # noqa: S311
+    reconciler = Reconciler(
+        cluster=cluster,
+        cache=cache,
+        settings=settings,
+        stories=story.load(),
+        now=lambda: datetime.now(UTC),
+        clock=loop.time,
+    )
+    problems: list[str] = ["the operator is starting"]
+    probes = Probes(
+        alive=lambda: ["the queue stands still"] if queue.is_stalled(_STALLED_AFTER) else [],
+        ready=lambda: problems,
+    )
+    await probes.start(settings.probe_port)
+    try:
+        async with asyncio.TaskGroup() as tasks:
+            # If one of these fails, the group stops the others and the process ends: Kubernetes
+            # starts it again, which is better than to go on without it.
+            background = [
+                tasks.create_task(queue.run(reconciler.reconcile, settings.concurrency)),
+                tasks.create_task(_resync(cluster, cache, queue, settings)),
+                tasks.create_task(_watch_access(cluster, settings, problems)),
+            ]
+            await _run_kopf(settings, cache, queue)
+            for task in background:
+                task.cancel()
+    finally:
+        await probes.stop()
+        await cluster.close()
+
+
+async def _run_kopf(settings: Settings, cache: Cache, queue: WorkQueue[DemoKey]) -> None:
+    registry = kopf.OperatorRegistry()
+    handlers.register(registry, cache, queue)
+
+    @kopf.on.login(registry=registry)
+    async def login(**kwargs: Any) -> kopf.ConnectionInfo | None:
+        return kopf.login_with_service_account(**kwargs) or kopf.login_with_kubeconfig(**kwargs)
+
+    await kopf.operator(
+        registry=registry,
+        settings=_kopf_settings(),
+        standalone=True,
+        clusterwide=not settings.namespaces,
+        namespaces=settings.namespaces,
+    )
+
+
+class _Backoffs:
+    """Pauses between tries of kopf's own requests: growing to half a minute, and no end.
+
+    With an end, a watch that was refused for a minute would take the whole operator down. Each
+    try is logged as an error, so nothing is retried unseen.
+    """
+
+    def __iter__(self) -> Iterator[float]:
+        pause = 1.0
+        while True:
+            yield pause
+            pause = min(pause * 2, 30.0)
+
+
+def _kopf_settings() -> kopf.OperatorSettings:
+    settings = kopf.OperatorSettings()
+    settings.networking.error_backoffs = _Backoffs()
+    settings.networking.request_timeout = 30
+    settings.networking.connect_timeout = 10
+    settings.watching.server_timeout = 300
+    settings.watching.client_timeout = 310
+    settings.watching.connect_timeout = 10
+    settings.watching.chunk_size = 500
+    settings.posting.enabled = False
+    for group, version, plural in handlers.CHILD_KINDS.values():
+        settings.watching.label_selectors[group, version, plural] = names.DEMO_UID_LABEL
+    return settings
+
+
+async def _resync(
+    cluster: Cluster, cache: Cache, queue: WorkQueue[DemoKey], settings: Settings
+) -> None:
+    """Look at everything now and then, and forget children that went while a watch was broken."""
+    while True:
+        await asyncio.sleep(settings.resync_seconds)
+        if not cache.is_complete:
+            continue
+        with suppress(ClusterError):  # it is told by _watch_access, and tried again
+            for kind in handlers.CHILD_KINDS:
+                await _forget_vanished(cluster, cache, queue, settings, kind)
+        for key in cache.demos():
+            queue.wake(key)
+
+
+async def _forget_vanished(
+    cluster: Cluster, cache: Cache, queue: WorkQueue[DemoKey], settings: Settings, kind: str
+) -> None:
+    known = cache.all_children(kind)
+    listed = {
+        body["metadata"]["uid"]
+        for namespace in settings.namespaces or (None,)
+        async for body in cluster.list_children(kind, namespace)
+    }
+    for key in cache.forget_unlisted(known, listed):
+        queue.wake(key)
+
+
+async def _watch_access(cluster: Cluster, settings: Settings, problems: list[str]) -> None:
+    """Keep `problems` true: what the operator lacks, told in its log and by its readiness."""
+    while True:
+        found = await obstacles(cluster, settings.namespaces)
+        if found != problems:
+            for sentence in found:
+                logger.error("%s", sentence)
+            if not found:
+                logger.info("all that is needed is there: serving")
+            problems[:] = found
+        await asyncio.sleep(_OBSTRUCTED_PAUSE if found else _CLEAR_PAUSE)

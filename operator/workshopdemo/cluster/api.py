@@ -1,0 +1,215 @@
+"""The API server through lightkube."""
+
+from collections.abc import AsyncIterator, Iterator
+from contextlib import contextmanager
+from typing import Any, Final
+
+import httpx2
+from lightkube import ALL_NS, ApiError, AsyncClient
+from lightkube.core.resource import ApiInfo
+from lightkube.generic_resource import (
+    GenericNamespacedResource,
+    GenericNamespacedStatus,
+    create_api_info,
+)
+from lightkube.models.authorization_v1 import ResourceAttributes, SelfSubjectAccessReviewSpec
+from lightkube.operators import exists
+from lightkube.resources.authorization_v1 import SelfSubjectAccessReview
+from lightkube.resources.core_v1 import PodLog
+from lightkube.types import PatchType
+
+from workshopdemo import names
+from workshopdemo.cluster.port import Access, Object
+from workshopdemo.errors import (
+    ClusterError,
+    ForbiddenError,
+    NotFoundError,
+    RejectedError,
+    UnavailableError,
+)
+
+LOG_LINES: Final = 10
+LOG_BYTES: Final = 16 * 1024
+"""Read at most so much of a container's log: a single line may be megabytes long."""
+
+_CHUNK: Final = 500
+_NOT_FOUND: Final = 404
+_FORBIDDEN: Final = 403
+_REJECTED: Final = frozenset({400, 409, 415, 422})
+
+
+# Raw JSON in, raw JSON out: lightkube's typed models drop the fields that they do not know.
+class _Job(GenericNamespacedResource):
+    _api_info = create_api_info("batch", "v1", "Job", "jobs")
+
+
+class _Pod(GenericNamespacedResource):
+    _api_info = create_api_info("", "v1", "Pod", "pods")
+
+
+class _Event(GenericNamespacedResource):
+    _api_info = create_api_info("", "v1", "Event", "events")
+
+
+class _Demo(GenericNamespacedResource):
+    _api_info = create_api_info(names.GROUP, names.VERSION, names.KIND, names.PLURAL)
+
+
+class _DemoStatus(GenericNamespacedStatus):
+    _api_info = ApiInfo(
+        resource=_Demo._api_info.resource,  # noqa: SLF001 - lightkube's own protocol for kinds
+        parent=_Demo._api_info.resource,  # noqa: SLF001
+        plural=names.PLURAL,
+        verbs=["patch"],
+        action="status",
+    )
+
+
+_KINDS: Final[dict[str, Any]] = {"Job": _Job, "Pod": _Pod, "Event": _Event}
+
+
+class ApiServer:
+    """The `Cluster` of a running operator."""
+
+    def __init__(self) -> None:
+        """Connect as the Pod's service account, or by the kubeconfig outside a cluster."""
+        self._client: Any = AsyncClient()
+        # Two things that the API server offers have no method in lightkube 1.0: a delete with a
+        # precondition, and a log with a limit of bytes. One layer down, every request can be made.
+        self._requests: Any = self._client._client  # noqa: SLF001
+
+    async def close(self) -> None:
+        """Close the connections."""
+        await self._client.close()
+
+    async def apply(self, manifest: Object) -> Object:
+        """See `Cluster.apply`."""
+        return await self._apply(_KINDS[manifest["kind"]], manifest)
+
+    async def apply_status(self, demo: Object) -> Object:
+        """See `Cluster.apply_status`."""
+        return await self._apply(_DemoStatus, demo)
+
+    async def _apply(self, kind: type[Any], manifest: Object) -> Object:
+        metadata = manifest["metadata"]
+        with _translated(f"apply {manifest['kind']} {metadata['name']}"):
+            return dict(
+                await self._client.patch(
+                    kind,
+                    metadata["name"],
+                    manifest,
+                    namespace=metadata["namespace"],
+                    patch_type=PatchType.APPLY,
+                    field_manager=names.FIELD_MANAGER,
+                    force=True,
+                )
+            )
+
+    async def delete(self, kind: str, namespace: str, name: str, uid: str) -> None:
+        """See `Cluster.delete`."""
+        request = self._requests.prepare_request(
+            "delete", res=_KINDS[kind], name=name, namespace=namespace
+        )
+        request.data = {"propagationPolicy": "Background", "preconditions": {"uid": uid}}
+        try:
+            with _translated(f"delete {kind} {name}"):
+                response = await self._requests.send(self._requests.build_adapter_request(request))
+                self._requests.raise_for_status(response)
+        except NotFoundError:
+            return
+
+    async def pod_log(self, namespace: str, pod: str, container: str) -> str | None:
+        """See `Cluster.pod_log`."""
+        request = self._requests.prepare_request(
+            "get",
+            PodLog,
+            name=pod,
+            namespace=namespace,
+            params={"container": container, "tailLines": LOG_LINES, "limitBytes": LOG_BYTES},
+        )
+        try:
+            with _translated(f"read the log of Pod {pod}"):
+                response = await self._requests.send(self._requests.build_adapter_request(request))
+                self._requests.raise_for_status(response)
+                return str(response.content.decode("utf-8", errors="replace"))
+        except (NotFoundError, RejectedError):
+            # The Pod went, or its container never wrote: 404 and 400 are answers, not failures.
+            return None
+
+    async def events_of(self, namespace: str, uid: str) -> list[Object]:
+        """See `Cluster.events_of`."""
+        with _translated("list Events"):
+            found = self._client.list(
+                _Event, namespace=namespace, fields={"involvedObject.uid": uid}
+            )
+            return [dict(event) async for event in found]
+
+    async def list_children(self, kind: str, namespace: str | None) -> AsyncIterator[Object]:
+        """See `Cluster.list_children`."""
+        with _translated(f"list {kind}s"):
+            async for body in self._client.list(
+                _KINDS[kind],
+                namespace=namespace or ALL_NS,
+                chunk_size=_CHUNK,
+                labels={names.DEMO_UID_LABEL: exists()},
+            ):
+                yield dict(body)
+
+    async def allowed(self, access: Access, namespace: str | None) -> bool:
+        """See `Cluster.allowed`."""
+        resource, _, subresource = access.resource.partition("/")
+        review = SelfSubjectAccessReview(
+            spec=SelfSubjectAccessReviewSpec(
+                resourceAttributes=ResourceAttributes(
+                    verb=access.verb,
+                    group=access.group,
+                    resource=resource,
+                    subresource=subresource or None,
+                    namespace=namespace,
+                )
+            )
+        )
+        with _translated("review the operator's own access"):
+            answer = await self._client.create(review)
+            return bool(answer.status and answer.status.allowed)
+
+    async def serves_demos(self, namespace: str | None) -> bool:
+        """See `Cluster.serves_demos`."""
+        try:
+            with _translated("list WorkshopDemos"):
+                async for _ in self._client.list(
+                    _Demo, namespace=namespace or ALL_NS, chunk_size=1
+                ):
+                    break
+        except NotFoundError:
+            return False
+        except ForbiddenError:
+            return True  # the missing verb is told of by its own name
+        return True
+
+
+@contextmanager
+def _translated(what: str) -> Iterator[None]:
+    """Turn the client's errors into ours, in words that name what was tried."""
+    try:
+        yield
+    except ApiError as error:
+        raise _error(what, error.status.code or 0, error.status.message or "") from None
+    except httpx2.HTTPStatusError as error:
+        # A proxy or an API server that is starting answers without a Status object.
+        raise _error(what, error.response.status_code, error.response.reason_phrase) from None
+    except httpx2.HTTPError as error:
+        raise UnavailableError(
+            f"cannot {what}: no answer from the API server ({type(error).__name__})"
+        ) from None
+
+
+def _error(what: str, code: int, message: str) -> ClusterError:
+    sentence = f"cannot {what}: {message}"
+    if code == _FORBIDDEN:
+        return ForbiddenError(sentence)
+    if code == _NOT_FOUND:
+        return NotFoundError(sentence)
+    if code in _REJECTED:
+        return RejectedError(sentence)
+    return UnavailableError(f"{sentence} (HTTP {code})")

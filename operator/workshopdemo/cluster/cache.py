@@ -1,0 +1,118 @@
+"""What the watches saw: each demo, its Jobs and their Pods.
+
+Beside kopf's watches, what the API server answers to a write goes in here too, so that a reconcile
+that runs before the watch tells of it does not write again. Older news of an object never replaces
+newer (resource versions of one kind can be compared: KEP-5504).
+"""
+
+from collections import defaultdict
+from collections.abc import Iterable, Mapping
+from typing import Any, NamedTuple
+
+from workshopdemo import names
+from workshopdemo.facts import Child, Object, child_of
+
+
+class DemoKey(NamedTuple):
+    """Identity of a demo as its user knows it."""
+
+    namespace: str
+    name: str
+
+
+class Cache:
+    """The operator's picture of the cluster."""
+
+    def __init__(self) -> None:
+        self._demos: dict[DemoKey, Object] = {}
+        self._children: dict[str, dict[tuple[str, str], Child]] = defaultdict(dict)
+        self.is_complete = False
+        """Whether every kind has been listed once: before that, missing means nothing."""
+
+    def put_demo(self, body: Mapping[str, Any]) -> None:
+        """Remember a demo, unless something newer is known of it."""
+        metadata = body["metadata"]
+        key = DemoKey(metadata["namespace"], metadata["name"])
+        known = self._demos.get(key)
+        if known is not None and _is_newer(known["metadata"], metadata):
+            return
+        self._demos[key] = {
+            "metadata": {name: value for name, value in metadata.items() if name != "managedFields"}
+        } | {field: body[field] for field in ("spec", "status") if field in body}
+
+    def remove_demo(self, key: DemoKey, uid: str) -> None:
+        """Forget a demo that is gone."""
+        known = self._demos.get(key)
+        if known is not None and known["metadata"]["uid"] == uid:
+            del self._demos[key]
+
+    def demo(self, key: DemoKey) -> Object | None:
+        """The demo's object, None if there is none."""
+        return self._demos.get(key)
+
+    def demos(self) -> list[DemoKey]:
+        """Keys of all demos there are."""
+        return list(self._demos)
+
+    def put_child(self, kind: str, body: Mapping[str, Any]) -> None:
+        """Remember a child, unless something newer is known of it."""
+        child = child_of(kind, body)
+        family = self._children[child.demo_uid]
+        known = family.get((kind, child.name))
+        if known is None or known.uid != child.uid or known.version <= child.version:
+            family[kind, child.name] = child
+
+    def remove_child(self, kind: str, demo_uid: str, name: str, uid: str) -> None:
+        """Forget a child that is gone."""
+        family = self._children.get(demo_uid, {})
+        known = family.get((kind, name))
+        if known is not None and known.uid == uid:
+            del family[kind, name]
+            if not family:
+                del self._children[demo_uid]
+
+    def children(self, demo_uid: str, kind: str) -> list[Child]:
+        """A demo's children of that kind."""
+        family = self._children.get(demo_uid, {})
+        return [child for (of_kind, _), child in family.items() if of_kind == kind]
+
+    def child(self, demo_uid: str, kind: str, name: str) -> Child | None:
+        """One child, None if there is none."""
+        return self._children.get(demo_uid, {}).get((kind, name))
+
+    def all_children(self, kind: str) -> list[Child]:
+        """The children of that kind of all demos."""
+        return [
+            child
+            for family in self._children.values()
+            for (of_kind, _), child in family.items()
+            if of_kind == kind
+        ]
+
+    def forget_unlisted(self, known: Iterable[Child], listed: set[str]) -> list[DemoKey]:
+        """Forget children that a list of the API server no longer has; gives whose they were.
+
+        A watch that was broken for longer than the API server's history starts again with a list,
+        which does not tell what went in between.
+
+        Args:
+            known: what was known before the list began; later news is not its business.
+            listed: UIDs in the list.
+        """
+        bereft = []
+        for child in known:
+            if child.uid not in listed:
+                self.remove_child(child.kind, child.demo_uid, child.name, child.uid)
+                bereft.append(demo_key_of(child.labels, child.namespace))
+        return bereft
+
+
+def demo_key_of(labels: Mapping[str, str], namespace: str) -> DemoKey:
+    """The demo that a child belongs to."""
+    return DemoKey(namespace, labels[names.DEMO_LABEL])
+
+
+def _is_newer(known: Mapping[str, Any], news: Mapping[str, Any]) -> bool:
+    return known["uid"] == news["uid"] and int(known["resourceVersion"]) > int(
+        news["resourceVersion"]
+    )

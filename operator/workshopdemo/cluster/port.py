@@ -1,0 +1,48 @@
+"""What the operator asks of the API server. All else is the adapter's business."""
+
+from collections.abc import AsyncIterator
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+Object = dict[str, Any]
+"""A Kubernetes object as plain JSON."""
+
+
+@dataclass(frozen=True)
+class Access:
+    """One thing the operator must be allowed to do; written as in RBAC."""
+
+    verb: str
+    group: str
+    resource: str
+
+    def __str__(self) -> str:
+        return f"{self.verb} {self.resource}{'.' + self.group if self.group else ''}"
+
+
+class Cluster(Protocol):
+    """The API server. Every method may raise a `ClusterError`."""
+
+    async def apply(self, manifest: Object) -> Object:
+        """Server-side apply of the full intent, by force; gives the object as it is now."""
+
+    async def apply_status(self, demo: Object) -> Object:
+        """Server-side apply of a WorkshopDemo's status; gives the object as it is now."""
+
+    async def delete(self, kind: str, namespace: str, name: str, uid: str) -> None:
+        """Delete this very object and, in the background, what it owns. Gone already is fine."""
+
+    async def pod_log(self, namespace: str, pod: str, container: str) -> str | None:
+        """The end of a container's log; None where there is nothing to read any more."""
+
+    async def events_of(self, namespace: str, uid: str) -> list[Object]:
+        """The Events about an object."""
+
+    def list_children(self, kind: str, namespace: str | None) -> AsyncIterator[Object]:
+        """All children of that kind, of all demos; `None` is all namespaces."""
+
+    async def allowed(self, access: Access, namespace: str | None) -> bool:
+        """Whether the operator may do this, by the API server's own word."""
+
+    async def serves_demos(self, namespace: str | None) -> bool:
+        """Whether the API server knows the kind WorkshopDemo."""

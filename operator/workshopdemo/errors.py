@@ -1,0 +1,50 @@
+"""The few errors of the domain. Each has one meaning; none carries a secret."""
+
+
+class WorkshopDemoError(Exception):
+    """Base of all errors of this package."""
+
+
+class InvalidSpecError(WorkshopDemoError):
+    """The user's mistake, beyond what the API server could refuse.
+
+    Attributes:
+        field: path of the field, such as `spec.jobs[2].image`.
+        problem: what is wrong and the way out.
+    """
+
+    def __init__(self, field: str, problem: str) -> None:
+        super().__init__(f"{field}: {problem}")
+        self.field = field
+        self.problem = problem
+
+
+class ClusterError(WorkshopDemoError):
+    """The API server did not do what was asked; `retriable` says whether time may heal it."""
+
+    reason = "ClusterUnavailable"
+    retriable = True
+
+
+class UnavailableError(ClusterError):
+    """No answer, a time-out, 429 or 5xx: try again later."""
+
+
+class ForbiddenError(ClusterError):
+    """403: a missing verb in the operator's RBAC, a quota or an admission rule."""
+
+    reason = "Forbidden"
+
+
+class RejectedError(ClusterError):
+    """400, 409 or 422: the API server refuses this very object; a retry alone will not help."""
+
+    reason = "ApplyRejected"
+    retriable = False
+
+
+class NotFoundError(ClusterError):
+    """404: the object, its namespace or its kind is not there."""
+
+    reason = "NotFound"
+    retriable = False

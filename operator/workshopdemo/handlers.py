@@ -1,0 +1,72 @@
+"""kopf's handlers. They fill the cache and wake keys; all judgement is elsewhere.
+
+Only low-level handlers (`kopf.index`, `kopf.on.event`): they put no annotation and no finalizer on
+anything, so deleting the operator first and its demos later always works.
+"""
+
+from typing import Any
+
+import kopf
+
+from workshopdemo import names
+from workshopdemo.cluster import Cache, DemoKey, demo_key_of
+from workshopdemo.queue import WorkQueue
+
+_OURS: Any = {names.DEMO_UID_LABEL: kopf.PRESENT}
+CHILD_KINDS = {"Job": ("batch", "v1", "jobs"), "Pod": ("", "v1", "pods")}
+
+
+def register(registry: kopf.OperatorRegistry, cache: Cache, queue: WorkQueue[DemoKey]) -> None:
+    """Register all handlers for demos and their children."""
+    _register_demos(registry, cache, queue)
+    for kind, resource in CHILD_KINDS.items():
+        _register_children(registry, cache, queue, kind, resource)
+
+
+def _register_demos(
+    registry: kopf.OperatorRegistry, cache: Cache, queue: WorkQueue[DemoKey]
+) -> None:
+    resource = (names.GROUP, names.VERSION, names.PLURAL)
+
+    # An index handler runs before every event handler, and event handlers wait until all indexed
+    # kinds are listed: no reconcile ever sees half a cluster. The index itself stays empty, since
+    # kopf does not take out of it what went while a watch was broken; our cache does.
+    @kopf.index(*resource, registry=registry, id="demos")
+    async def remember_demo(body: kopf.Body, **_: Any) -> None:
+        cache.put_demo(body)
+
+    @kopf.on.event(*resource, registry=registry, id="wake-demo")
+    async def wake_demo(
+        type: str,  # noqa: A002 - kopf names it so
+        meta: kopf.Meta,
+        **_: Any,
+    ) -> None:
+        cache.is_complete = True
+        key = DemoKey(meta["namespace"], meta["name"])
+        if type == "DELETED":
+            cache.remove_demo(key, meta["uid"])
+        queue.wake(key)
+
+
+def _register_children(
+    registry: kopf.OperatorRegistry,
+    cache: Cache,
+    queue: WorkQueue[DemoKey],
+    kind: str,
+    resource: tuple[str, str, str],
+) -> None:
+    @kopf.index(*resource, labels=_OURS, registry=registry, id=f"children-{kind}")
+    async def remember_child(body: kopf.Body, **_: Any) -> None:
+        cache.put_child(kind, body)
+
+    @kopf.on.event(*resource, labels=_OURS, registry=registry, id=f"wake-by-{kind}")
+    async def wake_by_child(
+        type: str,  # noqa: A002 - kopf names it so
+        meta: kopf.Meta,
+        **_: Any,
+    ) -> None:
+        cache.is_complete = True
+        if type == "DELETED":
+            demo_uid = meta.labels[names.DEMO_UID_LABEL]
+            cache.remove_child(kind, demo_uid, meta["name"], meta["uid"])
+        queue.wake(demo_key_of(meta.labels, meta["namespace"]))

@@ -1,0 +1,187 @@
+"""A WorkshopDemo as frozen typed structs: what is asked (spec) and what was told (status).
+
+Bounds, enums and defaults are the CRD's (`crds/`); the API server has applied them before an
+object gets here, so nothing is repeated. Field names are the API's own, in snake case.
+"""
+
+from collections.abc import Mapping
+from typing import Any, Literal, TypeVar
+
+import msgspec
+
+from workshopdemo.errors import InvalidSpecError
+
+_T = TypeVar("_T")
+
+Outcome = Literal["Pending", "Running", "Complete", "Failed", "Stuck", "Suspended"]
+AttemptOutcome = Literal["Pending", "Running", "Succeeded", "Failed", "Deleted"]
+Phase = Literal["Pending", "Progressing", "Ready", "Degraded", "Invalid"]
+
+
+class Struct(msgspec.Struct, frozen=True, kw_only=True, rename="camel", omit_defaults=True):
+    """Base of all: immutable, camelCase on the wire, absent instead of null."""
+
+
+class EnvVar(Struct, frozen=True, kw_only=True):
+    """A plain environment variable of a Custom Job."""
+
+    name: str
+    value: str
+
+
+class Job(Struct, frozen=True, kw_only=True):
+    """An entry of spec.jobs."""
+
+    name: str
+    scenario: str
+    run: int
+    history_limit: int
+    suspend: bool
+    backoff_limit: int | None = None
+    active_deadline_seconds: int | None = None
+    ttl_seconds_after_finished: int | None = None
+    completions: int | None = None
+    parallelism: int | None = None
+    image: str | None = None
+    command: tuple[str, ...] = ()
+    args: tuple[str, ...] = ()
+    env: tuple[EnvVar, ...] = ()
+    resources: dict[str, dict[str, str]] | None = None
+    expected: Outcome | None = None
+    expected_reason: str | None = None
+
+
+class Spec(Struct, frozen=True, kw_only=True):
+    """What the lesson shows."""
+
+    jobs: tuple[Job, ...] = ()
+
+
+class Attempt(Struct, frozen=True, kw_only=True):
+    """One Pod of a Job, as it is told on the status."""
+
+    pod: str
+    node: str | None = None
+    index: int | None = None
+    outcome: AttemptOutcome
+    exit_code: int | None = None
+    reason: str | None = None
+    start_time: str | None = None
+    finish_time: str | None = None
+    log: str | None = None
+    """None: not read yet, or the Pod went first. Empty: it wrote nothing."""
+
+
+class PastRun(Struct, frozen=True, kw_only=True):
+    """An earlier run of an entry."""
+
+    job: str
+    run: int
+    outcome: str
+    reason: str | None = None
+    start_time: str | None = None
+    finish_time: str | None = None
+    attempts: int
+    log: str | None = None
+
+
+class JobStatus(Struct, frozen=True, kw_only=True):
+    """What an entry of spec.jobs showed."""
+
+    name: str
+    scenario: str
+    run: int
+    expected: Outcome
+    expected_reason: str | None = None
+    outcome: Outcome
+    reason: str | None = None
+    message: str | None = None
+    as_expected: bool | None = None
+    job: str | None = None
+    uid: str | None = None
+    start_time: str | None = None
+    finish_time: str | None = None
+    active: int = 0
+    succeeded: int = 0
+    failed: int = 0
+    attempts: tuple[Attempt, ...] = ()
+    history: tuple[PastRun, ...] = ()
+
+
+class Condition(Struct, frozen=True, kw_only=True):
+    """A metav1.Condition."""
+
+    type: str
+    status: Literal["True", "False", "Unknown"]
+    observed_generation: int
+    last_transition_time: str
+    reason: str
+    message: str
+
+
+class Story(Struct, frozen=True, kw_only=True):
+    """The short form of a concept's story."""
+
+    concept: str
+    problem: str
+    why: str
+    solution: str
+    alternatives: tuple[str, ...]
+    use_cases: tuple[str, ...]
+    try_: tuple[str, ...] = msgspec.field(name="try")
+
+
+class Status(Struct, frozen=True, kw_only=True):
+    """The whole status."""
+
+    observed_generation: int = 0
+    phase: Phase = "Pending"
+    summary: str = ""
+    conditions: tuple[Condition, ...] = ()
+    jobs: tuple[JobStatus, ...] = ()
+    story: tuple[Story, ...] = ()
+
+
+class WorkshopDemo(Struct, frozen=True, kw_only=True):
+    """The object, with what the operator needs of its metadata."""
+
+    namespace: str
+    name: str
+    uid: str
+    generation: int
+    spec: Spec
+    status: Status
+    """As it stands on the API server: the operator's memory of what is gone from the cluster."""
+
+
+def parse(body: Mapping[str, Any]) -> WorkshopDemo:
+    """A WorkshopDemo from its API object.
+
+    Raises:
+        InvalidSpecError: the object does not fit this version's structs; names the field.
+    """
+    metadata = body["metadata"]
+    return WorkshopDemo(
+        namespace=metadata["namespace"],
+        name=metadata["name"],
+        uid=metadata["uid"],
+        generation=metadata["generation"],
+        spec=_convert(body.get("spec") or {}, Spec, "spec"),
+        status=parse_status(body),
+    )
+
+
+def parse_status(body: Mapping[str, Any]) -> Status:
+    """The status as it stands; one that this version cannot read counts as none."""
+    try:
+        return _convert(body.get("status") or {}, Status, "status")
+    except InvalidSpecError:
+        return Status()
+
+
+def _convert(value: object, kind: type[_T], root: str) -> _T:
+    try:
+        return msgspec.convert(value, kind)
+    except msgspec.ValidationError as error:
+        problem, _, path = str(error).partition(" - at `$")
+        raise InvalidSpecError(f"{root}{path.rstrip('`')}", problem) from None

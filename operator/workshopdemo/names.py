@@ -1,0 +1,72 @@
+"""Names, labels and identities that everything else agrees on."""
+
+import hashlib
+import json
+from collections.abc import Mapping
+from typing import Any, Final
+
+GROUP: Final = "workshopdemo.dev"
+VERSION: Final = "v1alpha1"
+API_VERSION: Final = f"{GROUP}/{VERSION}"
+KIND: Final = "WorkshopDemo"
+PLURAL: Final = "workshopdemos"
+
+FIELD_MANAGER: Final = "workshopdemo"
+"""Owner of the fields we write by server-side apply (KEP-555)."""
+
+DEMO_LABEL: Final = f"{GROUP}/demo"
+DEMO_UID_LABEL: Final = f"{GROUP}/demo-uid"
+"""On every child and its Pods: what the operator watches by, and prunes by."""
+
+JOB_LABEL: Final = f"{GROUP}/job"
+"""Name of the entry in spec.jobs that a Job belongs to."""
+
+RUN_LABEL: Final = f"{GROUP}/run"
+INTENT_ANNOTATION: Final = f"{GROUP}/intent"
+"""Digest of what the plan last asked of this object."""
+
+POD_NAME_LIMIT: Final = 63
+"""A Job's Pods are named after it, and a Pod's name becomes its host name (RFC 1123 label)."""
+
+POD_SUFFIX: Final = len("-00-xxxxx")
+"""What Kubernetes appends to a Job's name for its Pods, the index of an Indexed Job included."""
+
+JOB_NAME_LIMIT: Final = POD_NAME_LIMIT - POD_SUFFIX
+
+# No vowels and no look-alikes, as Kubernetes' own generated names: no word appears by accident.
+_ALPHABET: Final = "bcdfghjklmnpqrstvwxz2456789"
+_HASH_LENGTH: Final = 6
+
+
+def digest(value: object, length: int = 16) -> str:
+    """Hexadecimal digest of a JSON value, the same on every machine and Python."""
+    text = json.dumps(value, sort_keys=True, separators=(",", ":"), ensure_ascii=True)
+    return hashlib.sha256(text.encode()).hexdigest()[:length]
+
+
+def short_hash(value: object) -> str:
+    """Six characters that are safe in any Kubernetes name."""
+    number = int(digest(value, 32), 16)
+    letters = []
+    for _ in range(_HASH_LENGTH):
+        number, place = divmod(number, len(_ALPHABET))
+        letters.append(_ALPHABET[place])
+    return "".join(letters)
+
+
+def job_name(demo: str, entry: str, identity: object) -> str:
+    """Name of the Job of an entry: readable, and another one whenever `identity` changes.
+
+    A Job's Pod template is immutable, so a changed entry needs a Job of another name.
+    """
+    suffix = f"-{short_hash(identity)}"
+    readable = f"{demo}-{entry}"[: JOB_NAME_LIMIT - len(suffix)].rstrip("-")
+    return readable + suffix
+
+
+def controller_of(metadata: Mapping[str, Any]) -> str | None:
+    """UID of the object that controls this one, by its owner references."""
+    for owner in metadata.get("ownerReferences") or ():
+        if owner.get("controller"):
+            return str(owner["uid"])
+    return None

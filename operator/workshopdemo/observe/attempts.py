@@ -1,0 +1,144 @@
+"""Pods of a Job → its attempts, with the logs that survive them."""
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from typing import Any, Final
+
+import msgspec
+
+from workshopdemo.facts import Child
+from workshopdemo.model import Attempt, AttemptOutcome, JobStatus
+from workshopdemo.observe.text import clean
+
+_OUTCOMES: Final[Mapping[str, AttemptOutcome]] = {
+    "Pending": "Pending",
+    "Running": "Running",
+    "Succeeded": "Succeeded",
+    "Failed": "Failed",
+}
+_ENDED: Final = frozenset({"Succeeded", "Failed", "Deleted"})
+_OTHER_STEP_LINES: Final = 2
+
+
+@dataclass(frozen=True)
+class LogWanted:
+    """A Pod that ended and whose log nobody has read yet."""
+
+    pod: str
+    pod_uid: str
+    containers: tuple[str, ...]
+    """In the order they ran; only those that ran."""
+
+    decisive: str
+    """The container whose end was the Pod's end."""
+
+    def told(self, logs: Mapping[str, str | None]) -> str:
+        """The log in short: the end of the decisive container's, a line or two of the others."""
+        if len(self.containers) == 1:
+            return clean(logs.get(self.decisive) or "")
+        lines = []
+        for container in self.containers:
+            text = logs.get(container) or ""
+            short = clean(text) if container == self.decisive else clean(text, _OTHER_STEP_LINES)
+            lines += [f"[{container}] {line}" for line in short.splitlines()]
+        return "\n".join(lines)
+
+
+def logs_wanted(pods: Iterable[Child], told: JobStatus | None) -> list[LogWanted]:
+    """Logs to read now, of Pods that ended and are not told of with their log yet."""
+    known = {attempt.pod for attempt in told.attempts if attempt.log is not None} if told else set()
+    wanted = []
+    for pod in pods:
+        if pod.name in known or pod.status.get("phase") not in _ENDED:
+            continue
+        ran = [status for status in statuses_of(pod) if _terminated(status)]
+        decisive = _decisive(pod)
+        if decisive is not None:
+            containers = tuple(status["name"] for status in ran)
+            wanted.append(LogWanted(pod.name, pod.uid, containers, decisive["name"]))
+    return wanted
+
+
+def attempts_of(
+    pods: Iterable[Child],
+    told: JobStatus | None,
+    logs: Mapping[str, str],
+    keep: int,
+) -> tuple[Attempt, ...]:
+    """The newest attempts, oldest first.
+
+    Args:
+        pods: the Job's Pods that there are.
+        told: what the status said of this very Job; it remembers Pods that are gone.
+        logs: told logs by UID of Pod.
+        keep: how many attempts.
+    """
+    remembered = {attempt.pod: attempt for attempt in told.attempts} if told else {}
+    seen = {pod.name: _attempt(pod, remembered.get(pod.name), logs) for pod in pods}
+    gone = {
+        name: attempt if attempt.outcome in _ENDED else _deleted(attempt)
+        for name, attempt in remembered.items()
+        if name not in seen
+    }
+    everything = [*gone.values(), *seen.values()]
+    # A Pod that has not started yet is the newest.
+    everything.sort(key=lambda attempt: (attempt.start_time or "~", attempt.pod))
+    return tuple(everything[-keep:])
+
+
+def _attempt(pod: Child, remembered: Attempt | None, logs: Mapping[str, str]) -> Attempt:
+    decisive = _decisive(pod)
+    end = _terminated(decisive) if decisive else None
+    log = logs.get(pod.uid)
+    if log is None and remembered is not None:
+        log = remembered.log
+    outcome = _OUTCOMES.get(str(pod.status.get("phase")), "Pending")
+    if outcome == "Pending" and runs_init(pod):
+        outcome = "Running"
+    return Attempt(
+        pod=pod.name,
+        node=pod.status.get("nodeName"),
+        index=pod.index,
+        outcome=outcome,
+        exit_code=end["exitCode"] if end else None,
+        reason=pod.status.get("reason") or (end or {}).get("reason"),
+        start_time=pod.status.get("startTime"),
+        finish_time=_finish(pod) if outcome in _ENDED else None,
+        log=log,
+    )
+
+
+def _deleted(attempt: Attempt) -> Attempt:
+    return msgspec.structs.replace(attempt, outcome="Deleted", reason="Deleted")
+
+
+def runs_init(pod: Child) -> bool:
+    """Whether an init container runs now; the Pod's phase is Pending meanwhile."""
+    statuses = pod.status.get("initContainerStatuses") or ()
+    return any("running" in (status.get("state") or {}) for status in statuses)
+
+
+def statuses_of(pod: Child) -> list[Mapping[str, Any]]:
+    """Container statuses in the order the containers run."""
+    return [
+        *(pod.status.get("initContainerStatuses") or ()),
+        *(pod.status.get("containerStatuses") or ()),
+    ]
+
+
+def _terminated(status: Mapping[str, Any]) -> Mapping[str, Any] | None:
+    return (status.get("state") or {}).get("terminated")
+
+
+def _decisive(pod: Child) -> Mapping[str, Any] | None:
+    """The container that failed first, else the last one that ended."""
+    ended = [status for status in statuses_of(pod) if _terminated(status)]
+    for status in ended:
+        if (_terminated(status) or {}).get("exitCode"):
+            return status
+    return ended[-1] if ended else None
+
+
+def _finish(pod: Child) -> str | None:
+    ends = [end.get("finishedAt") for status in statuses_of(pod) if (end := _terminated(status))]
+    return max((end for end in ends if end), default=None)

@@ -1,0 +1,50 @@
+"""What changed between two statuses, for Kubernetes Events: transitions only, never a state."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Final, Literal
+
+from workshopdemo.model import JobStatus, Status
+
+_ENDED: Final = frozenset({"Complete", "Failed", "Stuck"})
+
+
+@dataclass(frozen=True)
+class Transition:
+    """One Event. `identity` is the same whenever the same transition is told again."""
+
+    type: Literal["Normal", "Warning"]
+    reason: str
+    message: str
+    identity: str
+
+
+def transitions(before: Status, after: Status) -> list[Transition]:
+    """Events that tell the way from one status to the next."""
+    known = {job.name: job for job in before.jobs}
+    found = [event for job in after.jobs for event in _of_job(known.get(job.name), job)]
+    if after.phase != before.phase and after.phase in ("Ready", "Invalid"):
+        kind: Literal["Normal", "Warning"] = "Normal" if after.phase == "Ready" else "Warning"
+        reason = "Ready" if after.phase == "Ready" else "InvalidSpec"
+        # A demo may be Ready many times: after each change of its spec, after each new Job.
+        state = [job.uid for job in after.jobs]
+        found.append(
+            Transition(kind, reason, after.summary, f"{reason} {after.observed_generation} {state}")
+        )
+    return found
+
+
+def _of_job(before: JobStatus | None, after: JobStatus) -> Iterator[Transition]:
+    if after.outcome not in _ENDED or after.uid is None:
+        return
+    if before is not None and (before.uid, before.outcome) == (after.uid, after.outcome):
+        return
+    as_expected = after.as_expected is True
+    judged = "as the lesson expects" if as_expected else f"but the lesson expects {after.expected}"
+    because = f" ({after.reason})" if after.reason else ""
+    yield Transition(
+        "Normal" if as_expected else "Warning",
+        f"Job{after.outcome}",
+        f"{after.name}: {after.outcome}{because}, {judged}",
+        f"{after.uid} {after.outcome}",
+    )

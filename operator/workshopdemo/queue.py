@@ -1,0 +1,117 @@
+"""Which key is due when: coalescing, one worker a key, back-off for what failed.
+
+A key is anything that says which object to look at. Waking a key twice before it is looked at means
+one look; waking it during a look means another one after. What failed is tried again with growing
+pauses; what succeeded may ask to be looked at again later.
+"""
+
+import asyncio
+import logging
+import random
+from collections.abc import Awaitable, Callable, Hashable
+from typing import Final, Generic, TypeVar
+
+from workshopdemo.errors import WorkshopDemoError
+
+K = TypeVar("K", bound=Hashable)
+
+FIRST_PAUSE: Final = 1.0
+LONGEST_PAUSE: Final = 300.0
+
+logger = logging.getLogger(__name__)
+
+
+class WorkQueue(Generic[K]):
+    """The one queue of the operator."""
+
+    def __init__(self, *, clock: Callable[[], float], rng: random.Random) -> None:
+        """Empty.
+
+        Args:
+            clock: the event loop's time, in seconds.
+            rng: for the jitter of pauses.
+        """
+        self._clock = clock
+        self._rng = rng
+        self._due: dict[K, float] = {}
+        self._running: set[K] = set()
+        self._failures: dict[K, int] = {}
+        self._poke = asyncio.Event()
+        self.last_progress = clock()
+        """When a look last ended: an idle queue makes progress too, see `is_stalled`."""
+
+    def wake(self, key: K, after: float = 0.0) -> None:
+        """Look at the key in so many seconds, or earlier if that was asked before."""
+        due = self._clock() + after
+        if due < self._due.get(key, float("inf")):
+            self._due[key] = due
+            self._poke.set()
+
+    def forget(self, key: K) -> None:
+        """The key means nothing any more."""
+        self._failures.pop(key, None)
+
+    def is_stalled(self, patience: float) -> bool:
+        """Whether something is due or looked at, and no look has ended for `patience` seconds."""
+        now = self._clock()
+        waiting = [due for key, due in self._due.items() if key not in self._running]
+        overdue = bool(waiting) and now - min(waiting) > patience
+        return (overdue or bool(self._running)) and now - self.last_progress > patience
+
+    async def run(self, look: Callable[[K], Awaitable[float | None]], concurrency: int) -> None:
+        """Serve the queue until cancelled.
+
+        Args:
+            look: looks at a key; gives the seconds until it wants to look again, or None.
+            concurrency: how many looks at the same time.
+        """
+        free = asyncio.Semaphore(concurrency)
+        async with asyncio.TaskGroup() as workers:
+            while True:
+                await free.acquire()
+                key = await self._next()
+                worker = workers.create_task(self._serve(key, look))
+                worker.add_done_callback(lambda _: free.release())
+
+    async def _next(self) -> K:
+        while True:
+            self._poke.clear()
+            now = self._clock()
+            ready = [(due, key) for key, due in self._due.items() if key not in self._running]
+            first, key = min(ready, key=lambda item: item[0], default=(float("inf"), None))
+            if key is not None and first <= now:
+                del self._due[key]
+                self._running.add(key)
+                return key
+            try:
+                async with asyncio.timeout(first - now if key is not None else None):
+                    await self._poke.wait()
+            except TimeoutError:
+                continue
+
+    async def _serve(self, key: K, look: Callable[[K], Awaitable[float | None]]) -> None:
+        try:
+            again = await look(key)
+        except WorkshopDemoError as error:
+            self._retry(key, str(error))
+        except Exception:
+            # A bug in looking at one object must not stop the others; it is told and tried again.
+            logger.exception("%s: unexpected failure", key)
+            self._retry(key, "unexpected failure")
+        else:
+            self._failures.pop(key, None)
+            if again is not None:
+                self.wake(key, after=again)
+        finally:
+            self._running.discard(key)
+            self.last_progress = self._clock()
+            self._poke.set()
+
+    def _retry(self, key: K, why: str) -> None:
+        failures = self._failures.get(key, 0) + 1
+        self._failures[key] = failures
+        pause = min(FIRST_PAUSE * 2 ** (failures - 1), LONGEST_PAUSE)
+        # Jitter: what failed together must not come back together.
+        pause *= self._rng.uniform(0.5, 1.0)
+        logger.warning("%s: %s; try %d follows in %.0f s", key, why, failures + 1, pause)
+        self.wake(key, after=pause)

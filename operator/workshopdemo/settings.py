@@ -1,0 +1,83 @@
+"""Settings of the operator: read once, at start-up, from the environment."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Literal, cast, get_args
+
+from workshopdemo.errors import InvalidSpecError
+
+PullPolicy = Literal["Always", "IfNotPresent", "Never"]
+LogFormat = Literal["text", "json"]
+LogLevel = Literal["DEBUG", "INFO", "WARNING", "ERROR"]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Settings:
+    """What an administrator may set; the chart's values say what each means."""
+
+    image: str
+    """The operator's own image: the demos' programs run from it."""
+
+    pull_policy: PullPolicy = "IfNotPresent"
+    namespaces: tuple[str, ...] = ()
+    """Namespaces to serve; none means the whole cluster."""
+
+    probe_port: int = 8080
+    log_format: LogFormat = "text"
+    log_level: LogLevel = "INFO"
+
+    concurrency: int = 16
+    """How many demos are reconciled at the same time."""
+
+    resync_seconds: float = 300.0
+    """How often each demo is looked at although nothing seems to have happened."""
+
+    status_interval_seconds: float = 1.0
+    """At most one status write per demo in this time."""
+
+
+def load(environment: Mapping[str, str]) -> Settings:
+    """Settings from the environment.
+
+    Raises:
+        InvalidSpecError: a variable is missing or has a value that means nothing.
+    """
+    image = environment.get("WORKSHOPDEMO_IMAGE", "").strip()
+    if not image:
+        raise InvalidSpecError("WORKSHOPDEMO_IMAGE", "is not set: name the operator's own image")
+    namespaces = environment.get("WORKSHOPDEMO_NAMESPACES", "")
+    return Settings(
+        image=image,
+        pull_policy=cast(
+            "PullPolicy", _choice(environment, "WORKSHOPDEMO_PULL_POLICY", get_args(PullPolicy))
+        ),
+        namespaces=tuple(sorted({name.strip() for name in namespaces.split(",") if name.strip()})),
+        probe_port=_port(environment, "WORKSHOPDEMO_PROBE_PORT", Settings.probe_port),
+        log_format=cast(
+            "LogFormat", _choice(environment, "WORKSHOPDEMO_LOG_FORMAT", get_args(LogFormat))
+        ),
+        log_level=cast(
+            "LogLevel", _choice(environment, "WORKSHOPDEMO_LOG_LEVEL", get_args(LogLevel))
+        ),
+    )
+
+
+_FIELD_OF = {
+    "WORKSHOPDEMO_PULL_POLICY": "pull_policy",
+    "WORKSHOPDEMO_LOG_FORMAT": "log_format",
+    "WORKSHOPDEMO_LOG_LEVEL": "log_level",
+}
+
+
+def _choice(environment: Mapping[str, str], name: str, choices: tuple[str, ...]) -> str:
+    value = environment.get(name, "") or str(getattr(Settings, _FIELD_OF[name]))
+    if value not in choices:
+        raise InvalidSpecError(name, f"{value!r} is none of {', '.join(choices)}")
+    return value
+
+
+def _port(environment: Mapping[str, str], name: str, default: int) -> int:
+    value = environment.get(name, "") or str(default)
+    if not value.isdecimal() or not 0 < int(value) < 65536:  # noqa: PLR2004 - the TCP port range
+        raise InvalidSpecError(name, f"{value!r} is no TCP port")
+    return int(value)
