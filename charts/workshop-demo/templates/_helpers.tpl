@@ -1,0 +1,70 @@
+{{/* Name of all objects; room is left for what is appended. */}}
+{{- define "workshop-demo.fullname" -}}
+{{- if .Values.fullnameOverride -}}
+{{- .Values.fullnameOverride | trunc 50 | trimSuffix "-" -}}
+{{- else if contains .Chart.Name .Release.Name -}}
+{{- .Release.Name | trunc 50 | trimSuffix "-" -}}
+{{- else -}}
+{{- printf "%s-%s" .Release.Name .Chart.Name | trunc 50 | trimSuffix "-" -}}
+{{- end -}}
+{{- end -}}
+
+{{/* What a Deployment selects its Pods by: immutable, so nothing that a new version changes. */}}
+{{- define "workshop-demo.selectorLabels" -}}
+app.kubernetes.io/name: {{ .Chart.Name }}
+app.kubernetes.io/instance: {{ .Release.Name }}
+{{- end -}}
+
+{{- define "workshop-demo.labels" -}}
+{{ include "workshop-demo.selectorLabels" . }}
+app.kubernetes.io/version: {{ .Chart.AppVersion | quote }}
+app.kubernetes.io/managed-by: {{ .Release.Service }}
+helm.sh/chart: {{ printf "%s-%s" .Chart.Name .Chart.Version | replace "+" "_" | trunc 63 | trimSuffix "-" }}
+{{- end -}}
+
+{{- define "workshop-demo.serviceAccountName" -}}
+{{- .Values.serviceAccount.name | default (ternary (include "workshop-demo.fullname" .) "default" .Values.serviceAccount.create) -}}
+{{- end -}}
+
+{{- define "workshop-demo.image" -}}
+{{- printf "%s:%s" .Values.image.repository (.Values.image.tag | default .Chart.AppVersion) -}}
+{{- end -}}
+
+{{- define "workshop-demo.subjects" -}}
+- kind: ServiceAccount
+  name: {{ include "workshop-demo.serviceAccountName" . }}
+  namespace: {{ .Release.Namespace }}
+{{- end -}}
+
+{{/*
+The rights on demos and what belongs to them, in one namespace or in all. Every verb is used; a
+missing one is named in the operator's log and on /readyz.
+*/}}
+{{- define "workshop-demo.rules" -}}
+# The demos: what is asked, and when it changes. Never written: a demo belongs to who applied it.
+- apiGroups: [workshopdemo.dev]
+  resources: [workshopdemos]
+  verbs: [list, watch]
+# What the lesson showed, written by server-side apply, which is a patch.
+- apiGroups: [workshopdemo.dev]
+  resources: [workshopdemos/status]
+  verbs: [patch]
+# The Jobs of the demos. Server-side apply is a patch, and a create where there is nothing yet;
+# watched, to see them end and to put right what somebody changed; deleted when their entry goes.
+- apiGroups: [batch]
+  resources: [jobs]
+  verbs: [list, watch, create, patch, delete]
+# Each attempt of a Job is a Pod: its node, its exit code, why it cannot start.
+- apiGroups: [""]
+  resources: [pods]
+  verbs: [list, watch]
+# The last lines of each attempt, which outlive its Pod on the demo's status.
+- apiGroups: [""]
+  resources: [pods/log]
+  verbs: [get]
+# What happened to a demo, for `kubectl describe`: server-side apply again. Listed to learn why a
+# Job could not make its Pods (a quota, Pod Security): only an Event says so.
+- apiGroups: [""]
+  resources: [events]
+  verbs: [list, create, patch]
+{{- end -}}

@@ -1,0 +1,282 @@
+"""The chart, without a cluster: what it renders, and what it refuses.
+
+HELM names the helm to use; else the one on PATH is taken.
+"""
+
+import os
+import shutil
+import subprocess
+import tomllib
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+from lightkube import codecs
+
+from workshopdemo import settings
+
+ROOT = Path(__file__).parents[2]
+CHART = ROOT / "charts/workshop-demo"
+CRD = ROOT / "crds/workshopdemos.workshopdemo.dev.yaml"
+CI_VALUES = sorted((CHART / "ci").glob("*-values.yaml"))
+
+# A helm that `go install` built has no release's number, and takes the cluster for 1.20.
+KUBERNETES = "1.34.0"
+
+Object = dict[str, Any]
+
+SERVED = {
+    "workshopdemos.workshopdemo.dev": {"list", "watch"},
+    "workshopdemos/status.workshopdemo.dev": {"patch"},
+    "jobs.batch": {"list", "watch", "create", "patch", "delete"},
+    "pods": {"list", "watch"},
+    "pods/log": {"get"},
+    "events": {"list", "create", "patch"},
+}
+CRDS = {"customresourcedefinitions.apiextensions.k8s.io": {"list", "watch"}}
+
+
+@pytest.fixture(scope="session")
+def helm() -> str:
+    found = os.environ.get("HELM") or shutil.which("helm")
+    if not found:
+        pytest.fail("helm is needed: put it on PATH, or name it in the variable HELM")
+    return found
+
+
+def run(helm: str, *args: str) -> subprocess.CompletedProcess[str]:
+    return subprocess.run([helm, *args], capture_output=True, text=True, timeout=60, check=False)
+
+
+def render(helm: str, *args: str) -> list[Object]:
+    done = run(
+        helm, "template", "demo", str(CHART), "--namespace=system", f"--kube-version={KUBERNETES}",
+        *args,
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr
+    return [found for found in yaml.safe_load_all(done.stdout) if found]
+
+
+def values_file(path: Path | None) -> list[str]:
+    return [f"--values={path}"] if path else []
+
+
+@pytest.fixture(params=[None, *CI_VALUES], ids=lambda path: path.stem if path else "default")
+def rendered(helm: str, request: pytest.FixtureRequest) -> list[Object]:
+    return render(helm, *values_file(request.param))
+
+
+def only(objects: list[Object], kind: str) -> Object:
+    (found,) = [each for each in objects if each["kind"] == kind]
+    return found
+
+
+def pod_specs(objects: list[Object]) -> Iterator[Object]:
+    for each in objects:
+        if "template" in each.get("spec", {}):
+            yield each["spec"]["template"]["spec"]
+
+
+def rules(objects: list[Object], kind: str, suffix: str = "") -> dict[str, set[str]]:
+    """Verbs by resource of the role with that kind and end of name."""
+    found = [each for each in objects if each["kind"] == kind]
+    (role,) = [each for each in found if each["metadata"]["name"] == f"demo-workshop-demo{suffix}"]
+    return {
+        f"{resource}.{group}".rstrip("."): set(rule["verbs"])
+        for rule in role["rules"]
+        for group in rule["apiGroups"]
+        for resource in rule["resources"]
+    }
+
+
+class TestChartItself:
+    @pytest.mark.parametrize("path", [None, *CI_VALUES])
+    def test_lint(self, helm: str, path: Path | None) -> None:
+        done = run(helm, "lint", "--strict", str(CHART), *values_file(path))
+        assert done.returncode == 0, done.stdout + done.stderr
+
+    def test_version_is_the_program_s(self) -> None:
+        project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
+        chart = yaml.safe_load((CHART / "Chart.yaml").read_text())
+        assert (chart["version"], chart["appVersion"]) == (project["version"],) * 2
+
+    def test_copy_of_the_crd(self) -> None:
+        assert (CHART / "files" / CRD.name).read_bytes() == CRD.read_bytes(), "run: make chart-crd"
+
+    def test_schema_knows_exactly_the_values(self) -> None:
+        schema = yaml.safe_load((CHART / "values.schema.json").read_text())
+        values = yaml.safe_load((CHART / "values.yaml").read_text())
+        assert set(schema["properties"]) - {"global"} == set(values)
+        for key in ("image", "crds", "rbac", "serviceAccount", "log"):
+            assert set(schema["properties"][key]["properties"]) == set(values[key]), key
+
+
+class TestEverythingRendered:
+    def test_no_field_is_misspelt(self, rendered: list[Object]) -> None:
+        # lightkube drops the fields that it does not know.
+        for each in rendered:
+            if each["kind"] != "CustomResourceDefinition":
+                assert codecs.from_dict(each).to_dict() == each
+
+    def test_no_wildcard_in_any_right(self, rendered: list[Object]) -> None:
+        for each in rendered:
+            for rule in each.get("rules", ()):
+                assert "*" not in [*rule["apiGroups"], *rule["resources"], *rule["verbs"]]
+
+    def test_pods_are_confined(self, rendered: list[Object]) -> None:
+        pods = list(pod_specs(rendered))
+        assert pods
+        for pod in pods:
+            assert pod["securityContext"] == {
+                "runAsNonRoot": True,
+                "runAsUser": 65532,
+                "runAsGroup": 65532,
+                "seccompProfile": {"type": "RuntimeDefault"},
+            }
+            for container in pod["containers"] + pod.get("initContainers", []):
+                assert container["securityContext"] == {
+                    "allowPrivilegeEscalation": False,
+                    "readOnlyRootFilesystem": True,
+                    "capabilities": {"drop": ["ALL"]},
+                }
+
+    def test_every_binding_binds_what_is_there(self, rendered: list[Object]) -> None:
+        roles = {
+            (each["kind"], each["metadata"].get("namespace"), each["metadata"]["name"])
+            for each in rendered
+        }
+        account = only(rendered, "ServiceAccount")["metadata"]
+        for each in rendered:
+            if each["kind"].endswith("Binding"):
+                role = (each["roleRef"]["kind"], each["metadata"].get("namespace"))
+                assert (*role, each["roleRef"]["name"]) in roles
+                assert [(s["namespace"], s["name"]) for s in each["subjects"]] == [
+                    (account["namespace"], account["name"])
+                ]
+
+    def test_pod_uses_the_account_and_one_image(self, rendered: list[Object]) -> None:
+        (pod,) = pod_specs(rendered)
+        assert pod["serviceAccountName"] == only(rendered, "ServiceAccount")["metadata"]["name"]
+        (container,) = pod["containers"]
+        env = {each["name"]: each["value"] for each in container["env"]}
+        assert env["WORKSHOPDEMO_IMAGE"] == container["image"]
+        assert env["WORKSHOPDEMO_PULL_POLICY"] == container["imagePullPolicy"]
+        assert env["WORKSHOPDEMO_PROBE_PORT"] == str(container["ports"][0]["containerPort"])
+        assert {container[f"{kind}Probe"]["httpGet"]["port"] for kind in
+                ("startup", "liveness", "readiness")} == {"probes"}  # fmt: skip
+
+    def test_selector_holds_nothing_that_an_upgrade_changes(self, rendered: list[Object]) -> None:
+        selector = only(rendered, "Deployment")["spec"]["selector"]["matchLabels"]
+        assert set(selector) == {"app.kubernetes.io/name", "app.kubernetes.io/instance"}
+
+
+class TestSettings:
+    def test_the_operator_can_read_its_environment(self, rendered: list[Object]) -> None:
+            (pod,) = pod_specs(rendered)
+        (container,) = pod["containers"]
+        env = {each["name"]: each["value"] for each in container["env"]}
+        assert settings.load(env).image == container["image"]
+
+    def test_namespaces_reach_the_operator(self, helm: str) -> None:
+        objects = render(helm, "--set=namespaces={one,two}")
+        (pod,) = pod_specs(objects)
+        env = {each["name"]: each["value"] for each in pod["containers"][0]["env"]}
+        assert env["WORKSHOPDEMO_NAMESPACES"] == "one,two"
+
+    def test_a_tag_is_never_a_number(self, helm: str) -> None:
+        (pod,) = pod_specs(render(helm, "--set-string=image.tag=20261125"))
+        assert pod["containers"][0]["image"].endswith(":20261125")
+
+
+class TestRights:
+    def test_whole_cluster(self, helm: str) -> None:
+        objects = render(helm)
+        assert rules(objects, "ClusterRole") == SERVED
+        assert rules(objects, "ClusterRole", "-discovery") == CRDS
+        assert not [each for each in objects if each["kind"] in {"Role", "RoleBinding"}]
+
+    def test_namespaces_by_name(self, helm: str) -> None:
+        objects = render(helm, "--set=namespaces={one,two}", "--set=rbac.aggregate=false")
+        roles = [each for each in objects if each["kind"] == "Role"]
+        assert {role["metadata"]["namespace"] for role in roles} == {"one", "two"}
+        for role in roles:
+            assert rules([role], "Role") == SERVED
+        (cluster_role,) = [each for each in objects if each["kind"] == "ClusterRole"]
+        assert rules([cluster_role], "ClusterRole", "-discovery") == {
+            **CRDS,
+            "namespaces": {"list", "watch"},
+        }
+
+    def test_people(self, helm: str) -> None:
+        objects = render(helm)
+        demos = "workshopdemos.workshopdemo.dev"
+        assert rules(objects, "ClusterRole", "-view") == {demos: {"get", "list", "watch"}}
+        assert rules(objects, "ClusterRole", "-edit") == {
+            demos: {"create", "update", "patch", "delete", "deletecollection"}
+        }
+
+    def test_none_on_request(self, helm: str) -> None:
+        objects = render(helm, "--set=rbac.create=false,rbac.aggregate=false")
+        assert {each["kind"] for each in objects} == {
+            "CustomResourceDefinition",
+            "Deployment",
+            "ServiceAccount",
+        }
+
+
+class TestCRD:
+    def test_it_is_the_original(self, helm: str) -> None:
+        crd = only(render(helm), "CustomResourceDefinition")
+        assert crd["metadata"].pop("annotations") == {"helm.sh/resource-policy": "keep"}
+        del crd["metadata"]["labels"]
+        assert crd == yaml.safe_load(CRD.read_text())
+
+    def test_keep_is_a_choice(self, helm: str) -> None:
+        crd = only(render(helm, "--set=crds.keep=false"), "CustomResourceDefinition")
+        assert "annotations" not in crd["metadata"]
+
+    def test_somebody_else_may_install_it(self, helm: str) -> None:
+        objects = render(helm, "--set=crds.install=false")
+        assert "CustomResourceDefinition" not in {each["kind"] for each in objects}
+
+
+@pytest.mark.parametrize(
+    ("setting", "said"),
+    [
+        ("imag.tag=v1", "additional properties 'imag' not allowed"),
+        ("image.tags=v1", "additional properties 'tags' not allowed"),
+        ("image.pullPolicy=Sometimes", "/image/pullPolicy"),
+        ("image.repository=", "/image/repository"),
+        ("image.tag=no spaces", "/image/tag"),
+        ("namespaces={Workshop}", "/namespaces/0"),
+        ("namespaces={class-*}", "/namespaces/0"),
+        ("namespaces={one,one}", "/namespaces"),
+        ("namespaces=workshop", "/namespaces"),
+        ("crds.keep=maybe", "/crds/keep"),
+        ("log.level=LOUD", "/log/level"),
+        ("log.format=xml", "/log/format"),
+        ("probePort=80", "/probePort"),
+        ("probePort=http", "/probePort"),
+        ("resources.limits.memory=much", "/resources/limits/memory"),
+        ("resources.limit.memory=1Gi", "additional properties 'limit' not allowed"),
+        ("replicas=2", "additional properties 'replicas' not allowed"),
+        ("fullnameOverride=My_Operator", "/fullnameOverride"),
+        ("serviceAccount.name=Bad_Name", "/serviceAccount/name"),
+        ("podLabels.count=1", "/podLabels/count"),
+    ],
+)
+def test_wrong_values_are_refused(helm: str, setting: str, said: str) -> None:
+    done = run(helm, "template", "demo", str(CHART), f"--kube-version={KUBERNETES}",
+               f"--set={setting}")  # fmt: skip
+    assert done.returncode != 0
+    assert "don't meet the specifications of the schema" in done.stderr
+    # helm 3.18 changed the words with its library: "at '/image/tag'" was "image.tag" before.
+    assert said in done.stderr or said.strip("/").replace("/", ".") in done.stderr, done.stderr
+
+
+def test_an_old_kubernetes_is_refused(helm: str) -> None:
+    done = run(helm, "template", "demo", str(CHART), "--kube-version=1.28.0")
+    assert done.returncode != 0
+    assert "requires kubeVersion: >=1.29.0-0" in done.stderr
