@@ -174,7 +174,7 @@ class TestEverythingRendered:
 
 class TestSettings:
     def test_the_operator_can_read_its_environment(self, rendered: list[Object]) -> None:
-            (pod,) = pod_specs(rendered)
+        (pod,) = pod_specs(rendered)
         (container,) = pod["containers"]
         env = {each["name"]: each["value"] for each in container["env"]}
         assert settings.load(env).image == container["image"]
