@@ -1,0 +1,191 @@
+"""The kind cluster: created, recognised when it is there, replaced when it is half dead."""
+
+import json
+import shutil
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass
+from enum import Enum
+from pathlib import Path
+from string import Template
+
+import cache
+import engine
+import host
+import nodeimage
+import tools
+from pins import FILES
+from steps import Failure, console, output, run, step
+
+DEMO_CLUSTER = "workshop"
+NODES = 3
+ANSWER_SECONDS = 30
+READY_SECONDS = 120
+CLUSTER_LABEL = "io.x-k8s.kind.cluster"
+
+
+class Health(Enum):
+    ABSENT = "absent"
+    ALIVE = "alive"
+    DEAD = "dead"
+
+
+@dataclass(frozen=True)
+class Node:
+    name: str
+    state: str
+    image: str
+
+
+@dataclass(frozen=True)
+class Access:
+    """How to reach one cluster, and no other: flags for every kubectl and helm call."""
+
+    context: str
+    kubeconfig: Path | None
+
+    def kubectl(self, *arguments: str) -> list[str | Path]:
+        flags = ["--kubeconfig", self.kubeconfig] if self.kubeconfig else []
+        return [tools.tool("kubectl"), *flags, "--context", self.context, *arguments]
+
+    def helm(self, *arguments: str) -> list[str | Path]:
+        flags = ["--kubeconfig", self.kubeconfig] if self.kubeconfig else []
+        return [tools.tool("helm"), *flags, "--kube-context", self.context, *arguments]
+
+
+def access(name: str) -> Access:
+    """The user's kubeconfig knows the demo's cluster only; others have a file of their own."""
+    own = cache.root() / "clusters" / f"{name}.kubeconfig"
+    return Access(f"kind-{name}", None if name == DEMO_CLUSTER else own)
+
+
+def up(name: str) -> Access:
+    host.require_memory()
+    host.require_disk(host.NEEDED_DISK_WARM)
+    engine.ensure()
+    found = nodes(name)
+    health = check(name, found)
+    if health is Health.DEAD:
+        console.say(f"Cluster {name} is half dead ({describe(found)}): it is replaced.")
+        delete(name)
+    if health is Health.ALIVE:
+        _say_when_outdated(name, found)
+    else:
+        image = _prepare()
+        with step(f"cluster {name}"):
+            _create(name, image)
+    return access(name)
+
+
+def nodes(name: str) -> list[Node]:
+    form = "{{.Names}}\t{{.State}}\t{{.Image}}"
+    wanted = f"label={CLUSTER_LABEL}={name}"
+    printed = output(["docker", "ps", "--all", "--filter", wanted, "--format", form])
+    return sorted(
+        (Node(*line.split("\t")) for line in printed.splitlines()), key=lambda node: node.name
+    )
+
+
+def check(name: str, found: Sequence[Node]) -> Health:
+    health = judge(found, answers=True)
+    return judge(found, answers=_answers(name)) if health is Health.ALIVE else health
+
+
+def judge(found: Sequence[Node], *, answers: bool) -> Health:
+    if not found:
+        return Health.ABSENT
+    whole = len(found) == NODES and all(node.state == "running" for node in found)
+    return Health.ALIVE if whole and answers else Health.DEAD
+
+
+def describe(found: Sequence[Node]) -> str:
+    states = ", ".join(f"{node.name} {node.state}" for node in found)
+    missing = NODES - len(found)
+    if missing > 0:
+        return f"{states}, {missing} of {NODES} nodes missing"
+    if all(node.state == "running" for node in found):
+        return "its nodes run, but the API server or a kubelet does not answer"
+    return states
+
+
+def _answers(name: str) -> bool:
+    """Whether every node is ready; kubeconfig is written anew when it is stale."""
+    ready = ["wait", "--for=condition=Ready", "nodes", "--all", f"--timeout={ANSWER_SECONDS}s"]
+    probe = ["get", "--raw", "/readyz", "--request-timeout=5s"]
+    if not output(access(name).kubectl(*probe)):
+        _export_kubeconfig(name)
+    deadline = time.monotonic() + ANSWER_SECONDS
+    while not output(access(name).kubectl(*probe)):
+        if time.monotonic() > deadline:
+            return False
+        time.sleep(1)
+    printed = output(access(name).kubectl(*ready), timeout=ANSWER_SECONDS + 5)
+    return printed.count("condition met") == NODES
+
+
+def _prepare() -> str:
+    """Programs and the node image; building wants more disk than running."""
+    if not nodeimage.available():
+        host.require_disk(host.NEEDED_DISK_TO_BUILD)
+    image = nodeimage.ensure()
+    for name in ("kind", "kubectl", "helm"):
+        tools.tool(name)
+    return image
+
+
+def _create(name: str, image: str) -> None:
+    target = access(name)
+    config = _write_config()
+    command = ["create", "cluster", "--name", name, "--image", image, "--config", config]
+    run(
+        [*_kind(name, *command), "--wait", f"{READY_SECONDS}s"],
+        otherwise=f"kind could not create cluster {name}: its log says why.",
+    )
+    run(
+        target.kubectl(
+            "wait", "--for=condition=Ready", "nodes", "--all", f"--timeout={READY_SECONDS}s"
+        ),
+        otherwise=f"A node of cluster {name} is not ready after {READY_SECONDS} s.",
+    )
+
+
+def delete(name: str) -> None:
+    with step(f"cluster {name} removed"):
+        run(_kind(name, "delete", "cluster", "--name", name), otherwise="kind delete failed.")
+        path = access(name).kubeconfig
+        if path:
+            path.unlink(missing_ok=True)
+
+
+def down(name: str) -> None:
+    if engine.answers() and nodes(name):
+        delete(name)
+    else:
+        console.say(f"There is no cluster {name}.")
+
+
+def _export_kubeconfig(name: str) -> None:
+    run(_kind(name, "export", "kubeconfig", "--name", name), otherwise="kind export failed.")
+
+
+def _kind(name: str, *arguments: str | Path) -> list[str | Path]:
+    path = access(name).kubeconfig
+    if path:
+        path.parent.mkdir(exist_ok=True)
+    return [tools.tool("kind"), *arguments, *(["--kubeconfig", path] if path else [])]
+
+
+def _write_config() -> Path:
+    """The audit policy is mounted from the cache: a checkout may be moved or removed."""
+    directory = cache.root() / "config"
+    directory.mkdir(exist_ok=True)
+    shutil.copy(FILES / "audit-policy.yaml", directory)
+    template = Template((FILES / "cluster.yaml").read_text())
+    path = directory / "cluster.yaml"
+    path.write_text(template.substitute(policy=json.dumps(str(directory / "audit-policy.yaml"))))
+    return path
+
+
+def _say_when_outdated(name: str, found: Sequence[Node]) -> None:
+    if found[0].image not in nodeimage.current_refs():
+        console.say(f"Cluster {name} runs {found[0].image}, an older node image: `down` renews it.")

@@ -1,0 +1,183 @@
+"""The node image: kind's own where it can be pulled, else one built here from packages.
+
+One systemd in a Debian tree, with Kubernetes' programs and the images of its pods. Each part is
+kept by the hash of what it is made of, so a changed pin remakes that part and the assembly.
+"""
+
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+from string import Template
+
+import cache
+import debian
+import images
+import oci
+import registry
+import tools
+from pins import FILES, HERE, PINS, fingerprint
+from steps import Failure, output, step, together
+
+NODE_FILES = FILES / "node"
+NODE = debian.Tree(
+    "node",
+    PINS.debian["node"],
+    (
+        "systemd",
+        "containerd",
+        "runc",
+        "containernetworking-plugins",
+        "iptables",
+        "iproute2",
+        "conntrack",
+        "ethtool",
+        "kmod",
+        "mount",
+        "procps",
+        "socat",
+        "ca-certificates",
+    ),
+    configured=True,
+)
+# iptables and its libraries alone: a second Debian would weigh 100 MB.
+KUBE_PROXY = debian.Tree("kube-proxy", PINS.debian["node"], ("iptables",))
+# `catatonit -P` is a pause process, static and small.
+PAUSE = debian.Tree("pause", PINS.debian["node"], ("catatonit",))
+TREES = (NODE, KUBE_PROXY, PAUSE, images.BUSYBOX)
+PROGRAMS = ("crictl", "coredns", "local-path-provisioner")
+STATIC_PODS = ("kube-apiserver", "kube-controller-manager", "kube-scheduler")
+NODE_PROGRAMS = ("kubelet", "kubeadm", "kubectl")
+
+
+def ensure() -> str:
+    """The ref of a node image that the engine has."""
+    ref = available()
+    if ref:
+        return ref
+    with step("node image from its registry"):
+        pulled = registry.pull(PINS.images["node"])
+    return PINS.images["node"] if pulled else _build()
+
+
+def available() -> str | None:
+    return next(filter(registry.present, current_refs()), None)
+
+
+def current_refs() -> tuple[str, str]:
+    return PINS.images["node"], built_ref()
+
+
+def built_ref() -> str:
+    return f"workshop-demo/node:v{PINS.versions['kubernetes']}-{_key()}"
+
+
+def _key() -> str:
+    return fingerprint(
+        tools.KUBERNETES.key(),
+        tools.ETCD.key(),
+        *(PINS.versions[name] for name in PROGRAMS),
+        *(tree.key() for tree in TREES),
+        NODE_FILES,
+        HERE / "nodeimage.py",
+        HERE / "images.py",
+        HERE / "oci.py",
+    )
+
+
+def _build() -> str:
+    """Compilers and package downloads wait for different things, so they run side by side."""
+    debian.require()
+    together(_compile, _gather)
+    with step("node image assembled"), cache.scratch("node") as work:
+        _assemble(work)
+    return built_ref()
+
+
+def _compile() -> None:
+    _shown("Kubernetes programs", tools.KUBERNETES.directory)
+    _shown("etcd", tools.ETCD.directory)
+    for name in PROGRAMS:
+        _shown(name, lambda name=name: tools.program(name))  # type: ignore[misc]
+
+
+def _gather() -> None:
+    for tree in TREES:
+        _shown(f"file system of {tree.name}", tree.archive)
+
+
+def _shown(title: str, make: Callable[[], object]) -> None:
+    with step(title):
+        make()
+
+
+def kubeadm_images() -> dict[str, str]:
+    """Short name -> the full ref that kubeadm asks for ("etcd" -> "…/etcd:3.6.5-0")."""
+    version = f"v{PINS.versions['kubernetes']}"
+    kubeadm = tools.KUBERNETES.directory() / "kubeadm"
+    refs = output([kubeadm, "config", "images", "list", "--kubernetes-version", version]).split()
+    if not refs:
+        raise Failure("The kubeadm built here cannot list its images: remove the cache, try again.")
+    return {ref.rpartition("/")[2].partition(":")[0]: ref for ref in refs}
+
+
+def storage_images() -> dict[str, str]:
+    version = PINS.versions["local-path-provisioner"]
+    return {
+        "provisioner": f"rancher/local-path-provisioner:v{version}",
+        "helper": PINS.images["busybox"],
+    }
+
+
+def _assemble(work: Path) -> None:
+    root = work / "root"
+    shutil.copytree(NODE_FILES / "root", root, symlinks=True)
+    _write_pod_images(root / "kind" / "images.tar", work)
+    (root / "kind" / "version").write_text(f"v{PINS.versions['kubernetes']}")
+    refs = {"pause": kubeadm_images()["pause"], **storage_images()}
+    for name in ("etc/containerd/config.toml", "kind/manifests/default-storage.yaml"):
+        template = Template((root / name).read_text())
+        (root / name).write_text(template.substitute(refs))
+    for name in NODE_PROGRAMS:
+        images.place(tools.KUBERNETES.directory() / name, root / "usr/bin" / name)
+    images.place(tools.program("crictl"), root / "usr/bin/crictl")
+    image = oci.Image(
+        ref=built_ref(),
+        layers=(NODE.archive(), oci.pack(work / "root.tar", root)),
+        # kind starts nodes with this very entry point.
+        entrypoint=("/usr/local/bin/entrypoint", "/sbin/init"),
+        env=(oci.PATH, "container=docker"),
+        stop_signal="SIGRTMIN+3",
+    )
+    images.load_into_engine(image, compress=False)
+
+
+def _write_pod_images(archive: Path, work: Path) -> None:
+    """Images of Kubernetes' own pods, compressed; a node imports them when it boots."""
+    refs, storage = kubeadm_images(), storage_images()
+    built = tools.KUBERNETES.directory()
+    made = [_program_image(work, refs[name], built / name) for name in STATIC_PODS]
+    made += [
+        _program_image(work, refs["etcd"], tools.ETCD.directory() / "server", "etcd"),
+        _program_image(work, refs["coredns"], tools.program("coredns"), starts=True),
+        _program_image(
+            work, storage["provisioner"], tools.program("local-path-provisioner"), starts=True
+        ),
+        oci.Image(refs["pause"], (PAUSE.archive(),), entrypoint=("/usr/bin/catatonit", "-P")),
+        images.image("busybox"),
+    ]
+    proxy = _program_image(work, refs["kube-proxy"], built / "kube-proxy")
+    made.append(oci.Image(proxy.ref, (KUBE_PROXY.archive(), *proxy.layers)))
+    oci.write(archive, made)
+
+
+def _program_image(
+    work: Path, ref: str, program: Path, name: str = "", *, starts: bool = False
+) -> oci.Image:
+    """A static program alone; `starts`: its manifest gives arguments but no command."""
+    name = name or program.name
+    root = work / f"image-{name}"
+    images.place(program, root / "usr/local/bin" / name)
+    images.place(Path("/") / images.CERTIFICATES, root / images.CERTIFICATES)
+    layer = oci.pack(work / f"{name}.tar", root, directories=["tmp"])
+    return oci.Image(ref, (layer,), entrypoint=(f"/usr/local/bin/{name}",) if starts else ())
+

@@ -1,0 +1,53 @@
+"""Images from their own registries, where one answers."""
+
+import select
+import subprocess
+
+import oci
+from steps import log_path, output
+
+PROBE_SECONDS = 8
+PULL_SECONDS = 900
+
+_silent: set[str] = set()
+
+
+def present(ref: str) -> bool:
+    return bool(output(["docker", "image", "inspect", "--format", "{{.Id}}", ref]))
+
+
+def label(ref: str, name: str) -> str:
+    return output(
+        ["docker", "image", "inspect", "--format", f'{{{{index .Config.Labels "{name}"}}}}', ref]
+    )
+
+
+def pull(ref: str) -> bool:
+    """Pull an image; a registry that did not answer once is not asked again in this run."""
+    host = oci.full_name(ref).partition("/")[0]
+    if host in _silent:
+        return False
+    command = ["docker", "pull", ref]
+    with log_path().open("a") as log:
+        log.write(f"$ {' '.join(command)}\n")
+        log.flush()
+        with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=log, text=True) as process:
+            pulled = _answers(process) and _finishes(process)
+            process.kill()
+    if not pulled:
+        _silent.add(host)
+    return pulled
+
+
+def _answers(process: "subprocess.Popen[str]") -> bool:
+    """`docker pull` prints its first line once the registry has named the layers."""
+    ready, _, _ = select.select([process.stdout], [], [], PROBE_SECONDS)
+    return bool(ready and process.stdout and process.stdout.readline())
+
+
+def _finishes(process: "subprocess.Popen[str]") -> bool:
+    try:
+        process.communicate(timeout=PULL_SECONDS)
+    except subprocess.TimeoutExpired:
+        return False
+    return process.returncode == 0

@@ -1,0 +1,198 @@
+"""Steps that say how long they take, and commands whose output goes to a log file."""
+
+import os
+import shutil
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from concurrent.futures import FIRST_EXCEPTION, ThreadPoolExecutor, wait
+from contextlib import contextmanager
+from pathlib import Path
+from typing import IO
+
+import cache
+
+KEPT_LOGS = 20
+QUIET_SECONDS = 60
+
+
+class Failure(Exception):
+    """One sentence for the person at the keyboard: what is wrong and what to do."""
+
+
+class Console:
+    """Progress on stderr (stdout is for results): a live line on a terminal, else lines."""
+
+    def __init__(self, stream: IO[str]) -> None:
+        self._stream = stream
+        self._live = stream.isatty()
+        self._lock = threading.RLock()
+        self._active: dict[str, float] = {}
+        self._said = time.monotonic()
+
+    def say(self, text: str) -> None:
+        with self._lock:
+            self._clear()
+            print(text, file=self._stream, flush=True)
+            self._said = time.monotonic()
+
+    def begin(self, title: str) -> None:
+        with self._lock:
+            if not self._active:
+                threading.Thread(target=self._tick, daemon=True).start()
+            self._active[title] = time.monotonic()
+        if not self._live:
+            self.say(f"  … {title}")
+
+    def end(self, title: str, mark: str) -> None:
+        with self._lock:
+            started = self._active.pop(title)
+        self.say(f"  {mark} {title}  {elapsed(time.monotonic() - started)}")
+
+    def _tick(self) -> None:
+        while self._active:
+            with self._lock:
+                now = time.monotonic()
+                line = ", ".join(f"{t} {elapsed(now - at)}" for t, at in self._active.items())
+                if self._live and line:
+                    self._clear()
+                    width = shutil.get_terminal_size().columns - 1
+                    self._stream.write(f"  … {line}"[:width])
+                    self._stream.flush()
+                elif line and now - self._said > QUIET_SECONDS:
+                    self.say(f"  … still {line}")
+            time.sleep(0.5)
+
+    def _clear(self) -> None:
+        if self._live:
+            self._stream.write("\r\x1b[K")
+
+
+console = Console(sys.stderr)
+_local = threading.local()
+_running: set[subprocess.Popen[str]] = set()
+
+
+def elapsed(seconds: float) -> str:
+    return f"{seconds:.1f} s" if seconds < 60 else f"{int(seconds) // 60} min {seconds % 60:02.0f} s"
+
+
+def log_path() -> Path:
+    path: Path | None = getattr(_local, "log", None)
+    return path or _open_log("main")
+
+
+@contextmanager
+def step(title: str) -> Iterator[None]:
+    """Show a step while it runs; commands inside it log to a file of its own."""
+    console.begin(title)
+    outer: Path | None = getattr(_local, "log", None)
+    _local.log = _open_log(title)
+    mark = "✗"
+    try:
+        yield
+        mark = "✓"
+    finally:
+        _local.log = outer
+        console.end(title, mark)
+
+
+def together(*jobs: Callable[[], None]) -> None:
+    """Run jobs at the same time; the first failure ends the commands of the others."""
+    with ThreadPoolExecutor(len(jobs)) as pool:
+        futures = [pool.submit(job) for job in jobs]
+        try:
+            done, _ = wait(futures, return_when=FIRST_EXCEPTION)
+        except BaseException:
+            terminate_commands()
+            raise
+        failed = [future for future in done if future.exception()]
+        if failed:
+            terminate_commands()
+            failed[0].result()
+
+
+def terminate_commands() -> None:
+    for process in list(_running):
+        process.terminate()
+
+
+def run(
+    argv: Sequence[str | Path],
+    *,
+    otherwise: str = "",
+    env: Mapping[str, str] | None = None,
+    cwd: Path | None = None,
+    stdin: IO[bytes] | str | None = None,
+    timeout: float | None = None,
+) -> None:
+    """Run a command with its output in the log; `otherwise` says what its failure means."""
+    with log_path().open("a") as log:
+        log.write(f"$ {' '.join(map(str, argv))}\n")
+        log.flush()
+        with _started(argv, log, env=env, cwd=cwd, stdin=stdin) as process:
+            try:
+                process.communicate(stdin if isinstance(stdin, str) else None, timeout)
+                code = process.returncode
+            except subprocess.TimeoutExpired:
+                process.kill()
+                code = -1
+    if code:
+        raise Failure(f"{otherwise or f'{argv[0]} failed.'} Log: {log_path()}")
+
+
+def output(argv: Sequence[str | Path], *, timeout: float = 30) -> str:
+    """What a command prints; "" when it fails, is missing or takes too long."""
+    try:
+        done = subprocess.run(
+            list(map(str, argv)), capture_output=True, text=True, timeout=timeout, check=False
+        )
+    except (OSError, subprocess.TimeoutExpired):
+        return ""
+    return done.stdout.strip() if done.returncode == 0 else ""
+
+
+@contextmanager
+def _started(
+    argv: Sequence[str | Path],
+    log: IO[str],
+    *,
+    env: Mapping[str, str] | None,
+    cwd: Path | None,
+    stdin: IO[bytes] | str | None,
+) -> Iterator[subprocess.Popen[str]]:
+    source = subprocess.PIPE if isinstance(stdin, str) else stdin or subprocess.DEVNULL
+    try:
+        process = subprocess.Popen(
+            list(map(str, argv)),
+            stdin=source,
+            stdout=log,
+            stderr=subprocess.STDOUT,
+            text=True,
+            cwd=cwd,
+            env={**os.environ, **(env or {})},
+        )
+    except FileNotFoundError:
+        raise Failure(f"{argv[0]} is not installed, and it is needed here.") from None
+    _running.add(process)
+    try:
+        yield process
+    finally:
+        if process.poll() is None:
+            process.terminate()
+        process.wait()
+        _running.discard(process)
+
+
+def _open_log(title: str) -> Path:
+    directory = cache.root() / "logs"
+    directory.mkdir(exist_ok=True)
+    name = "".join(c if c.isalnum() else "-" for c in title.lower())
+    path = directory / f"{time.strftime('%Y%m%d-%H%M%S')}-{name}.log"
+    path.touch()
+    _local.log = path
+    for old in sorted(directory.glob("2*.log"))[:-KEPT_LOGS]:
+        old.unlink(missing_ok=True)
+    return path
