@@ -135,7 +135,7 @@ class Status(Struct, frozen=True, kw_only=True):
     """The whole status."""
 
     observed_generation: int = 0
-    phase: Phase = "Pending"
+    phase: Phase | None = None
     summary: str = ""
     conditions: tuple[Condition, ...] = ()
     jobs: tuple[JobStatus, ...] = ()

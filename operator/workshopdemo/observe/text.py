@@ -29,7 +29,8 @@ def shorten(text: str, limit: int) -> str:
     data = text.encode()
     if len(data) <= limit:
         return text
-    tail = data[-max(limit - len(CUT.encode()), 0) :].decode(errors="ignore")
+    room = max(limit - len(CUT.encode()), 0)
+    tail = data[len(data) - room :].decode(errors="ignore")
     return CUT + tail
 
 

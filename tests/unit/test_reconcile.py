@@ -1,0 +1,322 @@
+"""A whole look at a demo, against a cluster in memory."""
+
+import asyncio
+from datetime import timedelta
+from typing import Any
+
+import pytest
+
+from support import NOW, SETTINGS, CrashError, FakeCluster, demo_body, pod_body
+from workshopdemo import story
+from workshopdemo.cluster import Cache, DemoKey
+from workshopdemo.errors import ForbiddenError, RejectedError, UnavailableError
+from workshopdemo.reconcile import Reconciler
+from workshopdemo.settings import Settings
+
+CI = {"name": "ci", "scenario": "CIPipeline"}
+DOOMED = {"name": "doomed", "scenario": "AlwaysFails"}
+
+
+class World:
+    """A cluster with one operator, whose process can be replaced."""
+
+    def __init__(self, settings: Settings = SETTINGS) -> None:
+        self.seconds = 0.0
+        self.settings = settings
+        self.cache = Cache()
+        self.cluster = FakeCluster(self.cache)
+        self.restart()
+
+    def restart(self) -> None:
+        self.reconciler = Reconciler(
+            cluster=self.cluster,
+            cache=self.cache,
+            settings=self.settings,
+            stories=story.load(),
+            now=lambda: NOW + timedelta(seconds=self.seconds),
+            clock=lambda: self.seconds,
+        )
+
+    def relist(self) -> None:
+        """A new process lists everything anew."""
+        self.cache.__init__()  # type: ignore[misc]
+        for body in self.cluster.demos.values():
+            self.cache.put_demo(body)
+        for (kind, _, _), body in self.cluster.objects.items():
+            self.cache.put_child(kind, body)
+        self.restart()
+
+    def look(self, key: DemoKey) -> float | None:
+        return asyncio.run(self.reconciler.reconcile(key))
+
+    def settle(self, key: DemoKey) -> None:
+        for _ in range(5):
+            before = len(self.cluster.writes)
+            self.look(key)
+            if len(self.cluster.writes) == before:
+                return
+        raise AssertionError("it never comes to rest")
+
+
+@pytest.fixture
+def world() -> World:
+    return World()
+
+
+def test_a_demo_comes_to_rest_and_then_writes_nothing(world: World) -> None:
+    key = world.cluster.add_demo(demo_body(CI, DOOMED))
+    world.settle(key)
+    assert len(world.cluster.jobs()) == 2
+    world.cluster.finish(world.cluster.job("ci"), "Complete", "CompletionsReached")
+    world.cluster.finish(world.cluster.job("doomed"), "Failed", "BackoffLimitExceeded")
+    world.settle(key)
+    status = world.cluster.status(key)
+    assert status["phase"] == "Ready"
+    assert [tale["concept"] for tale in status["story"]] == ["Job"]
+    writes = len(world.cluster.writes)
+    world.look(key)
+    world.relist()
+    world.look(key)
+    assert world.cluster.writes[writes:] == []
+
+
+def test_an_answer_counts_before_the_watch_tells_of_it(world: World) -> None:
+    key = world.cluster.add_demo(demo_body(CI))
+    world.look(key)
+    world.look(key)
+    assert len([what for what in world.cluster.writes if what.startswith("apply Job")]) == 1
+
+
+def test_drift_is_put_right(world: World) -> None:
+    key = world.cluster.add_demo(demo_body(CI))
+    world.settle(key)
+    job = world.cluster.job("ci")
+    job["spec"] = job["spec"] | {"suspend": True}
+    world.cluster.put("Job", job)
+    world.settle(key)
+    assert world.cluster.job("ci")["spec"]["suspend"] is False
+
+
+def test_a_deleted_child_comes_back_and_its_end_is_told(world: World) -> None:
+    key = world.cluster.add_demo(demo_body(CI))
+    world.settle(key)
+    job = world.cluster.job("ci")
+    world.cluster.remove("Job", job)
+    world.settle(key)
+    assert world.cluster.job("ci")["metadata"]["uid"] != job["metadata"]["uid"]
+    assert world.cluster.status(key)["jobs"][0]["history"][0]["outcome"] == "Deleted"
+
+
+def test_an_entry_that_goes_takes_its_jobs_with_it(world: World) -> None:
+    key = world.cluster.add_demo(demo_body(CI, DOOMED))
+    world.settle(key)
+    world.cluster.change_spec(key, CI)
+    world.settle(key)
+    assert [job["metadata"]["labels"]["workshopdemo.dev/job"] for job in world.cluster.jobs()] == [
+        "ci"
+    ]
+    assert [job["name"] for job in world.cluster.status(key)["jobs"]] == ["ci"]
+
+
+def test_a_second_run_keeps_the_first_ones_log(world: World) -> None:
+    key = world.cluster.add_demo(demo_body(DOOMED))
+    world.settle(key)
+    job = world.cluster.job("doomed")
+    world.cluster.put("Pod", pod_body(job, "p1", "Failed"))
+    world.cluster.finish(job, "Failed", "BackoffLimitExceeded")
+    world.settle(key)
+    assert world.cluster.status(key)["jobs"][0]["attempts"][0]["log"] == "log of p1"
+    world.cluster.change_spec(key, DOOMED | {"run": 2})
+    world.settle(key)
+    (told,) = world.cluster.status(key)["jobs"]
+    assert told["run"] == 2
+    assert told["history"][0]["log"] == "log of p1"
+    assert len(world.cluster.jobs()) == 2, "an ended run stays in the cluster"
+
+
+def test_an_unended_run_makes_way_for_the_next(world: World) -> None:
+    key = world.cluster.add_demo(demo_body(DOOMED))
+    world.settle(key)
+    world.cluster.change_spec(key, DOOMED | {"run": 2})
+    world.settle(key)
+    assert [j["metadata"]["labels"]["workshopdemo.dev/run"] for j in world.cluster.jobs()] == ["2"]
+
+
+def test_each_log_is_read_once(world: World) -> None:
+    key = world.cluster.add_demo(demo_body(DOOMED))
+    world.settle(key)
+    world.cluster.put("Pod", pod_body(world.cluster.job("doomed"), "p1", "Failed"))
+    world.settle(key)
+    world.look(key)
+    world.relist()
+    world.look(key)
+    assert world.cluster.log_reads == 1
+
+
+def test_a_log_that_cannot_be_read_now_is_tried_again_and_delays_nothing(world: World) -> None:
+    key = world.cluster.add_demo(demo_body(DOOMED))
+    world.settle(key)
+    job = world.cluster.job("doomed")
+    world.cluster.put("Pod", pod_body(job, "p1", "Failed"))
+    world.cluster.finish(job, "Failed", "BackoffLimitExceeded")
+    world.cluster.failures["log"] = UnavailableError("the kubelet does not answer")
+    with pytest.raises(UnavailableError):
+        world.look(key)
+    assert world.cluster.status(key)["phase"] == "Ready"
+    del world.cluster.failures["log"]
+    world.settle(key)
+    assert world.cluster.status(key)["jobs"][0]["attempts"][0]["log"] == "log of p1"
+
+
+def test_a_time_to_live_loses_no_outcome_and_runs_nothing_twice(world: World) -> None:
+    key = world.cluster.add_demo(demo_body(DOOMED | {"ttlSecondsAfterFinished": 0}))
+    world.settle(key)
+    job = world.cluster.job("doomed")
+    assert "ttlSecondsAfterFinished" not in job["spec"]
+    world.cluster.finish(job, "Failed", "BackoffLimitExceeded")
+    world.settle(key)
+    job = world.cluster.job("doomed")
+    assert job["spec"]["ttlSecondsAfterFinished"] == 0
+    world.cluster.remove("Job", job)
+    world.settle(key)
+    world.relist()
+    world.settle(key)
+    assert world.cluster.jobs() == []
+    assert world.cluster.status(key)["jobs"][0]["asExpected"] is True
+
+
+def test_a_refused_write_is_told_and_the_rest_runs(world: World) -> None:
+    key = world.cluster.add_demo(demo_body(CI, DOOMED))
+    name = next(iter(_planned(world, key)))
+    world.cluster.failures[f"{name}"] = RejectedError("unused")
+    world.cluster.failures["Job"] = ForbiddenError("cannot apply Job: exceeded quota")
+    with pytest.raises(ForbiddenError):
+        world.look(key)
+    status = world.cluster.status(key)
+    assert status["phase"] == "Degraded"
+    assert {job["reason"] for job in status["jobs"]} == {"Forbidden"}
+    world.cluster.failures.clear()
+    world.settle(key)
+    assert len(world.cluster.jobs()) == 2
+    assert world.cluster.status(key)["phase"] == "Pending"
+
+
+def _planned(world: World, key: DemoKey) -> list[str]:
+    return [job["name"] for job in world.cluster.demos[key]["spec"]["jobs"]]
+
+
+def test_a_rejected_object_is_told_and_not_tried_for_ever(world: World) -> None:
+    key = world.cluster.add_demo(demo_body(CI))
+    world.cluster.failures["Job"] = RejectedError("cannot apply Job: spec is invalid")
+    assert world.look(key) is None
+    assert world.cluster.status(key)["jobs"][0]["reason"] == "ApplyRejected"
+
+
+def test_an_invalid_spec_is_told_and_nothing_is_touched(world: World) -> None:
+    body = demo_body(CI)
+    key = world.cluster.add_demo(body)
+    world.settle(key)
+    jobs = world.cluster.jobs()
+    broken = world.cluster.demos[key]
+    broken["spec"]["jobs"][0]["run"] = "twice"
+    world.cluster.add_demo(broken)
+    world.settle(key)
+    status = world.cluster.status(key)
+    assert status["phase"] == "Invalid"
+    assert "spec.jobs[0].run" in status["summary"]
+    assert world.cluster.jobs() == jobs
+
+
+def test_the_status_is_written_once_a_second_and_the_last_change_is_not_dropped() -> None:
+    world = World(Settings(image="i"))
+    key = world.cluster.add_demo(demo_body(CI))
+    world.look(key)
+    world.seconds = 0.3
+    world.cluster.finish(world.cluster.job("ci"), "Complete", "CompletionsReached")
+    assert world.look(key) == pytest.approx(0.7)
+    assert world.cluster.status(key)["phase"] == "Pending"
+    world.seconds = 1.0
+    world.look(key)
+    assert world.cluster.status(key)["phase"] == "Ready"
+
+
+def test_a_stuck_pod_is_looked_at_again_when_it_is_time(world: World) -> None:
+    key = world.cluster.add_demo(demo_body(DOOMED))
+    world.settle(key)
+    job = world.cluster.job("doomed")
+    world.cluster.put("Pod", pod_body(job, "p", "Pending", waiting="ErrImagePull"))
+    assert world.look(key) == pytest.approx(60)
+    world.seconds = 60
+    world.look(key)
+    assert world.cluster.status(key)["jobs"][0]["outcome"] == "Stuck"
+
+
+def test_a_job_without_pods_says_what_its_events_say(world: World) -> None:
+    key = world.cluster.add_demo(demo_body(DOOMED))
+    world.settle(key)
+    world.seconds = 61
+    world.settle(key)
+    assert world.cluster.status(key)["jobs"][0]["message"] == "exceeded quota: pods"
+
+
+def test_events_that_may_not_be_posted_do_not_hold_up_the_status(world: World) -> None:
+    key = world.cluster.add_demo(demo_body(CI))
+    world.settle(key)
+    world.cluster.finish(world.cluster.job("ci"), "Complete", "CompletionsReached")
+    world.cluster.failures["Event"] = ForbiddenError("cannot apply Event: no")
+    world.settle(key)
+    assert world.cluster.status(key)["phase"] == "Ready"
+
+
+def test_a_demo_that_goes_meanwhile_is_no_failure(world: World) -> None:
+    key = world.cluster.add_demo(demo_body(CI))
+    del world.cluster.demos[key]
+    world.look(key)
+    assert not [what for what in world.cluster.writes if what.startswith("apply Event")]
+
+
+def _history(world: World) -> dict[str, Any]:
+    """What a user can see, without what differs between two true histories."""
+    ((key, body),) = world.cluster.demos.items()
+    jobs = {job["metadata"]["name"]: job["spec"] for job in world.cluster.jobs()}
+    told = [
+        {field: job.get(field) for field in ("name", "run", "outcome", "asExpected", "attempts")}
+        for job in body["status"]["jobs"]
+    ]
+    return {"jobs": jobs, "told": told, "phase": world.cluster.status(key)["phase"]}
+
+
+def _lesson(world: World, *, crash_after: int | None) -> dict[str, Any]:
+    """A lesson in which the operator's process ends after so many writes, and starts again."""
+    key = world.cluster.add_demo(demo_body(CI, DOOMED, uid="u"))
+    world.cluster.writes_until_crash = crash_after
+
+    def settle() -> None:
+        try:
+            world.settle(key)
+        except CrashError:
+            world.cluster.writes_until_crash = None
+            world.relist()
+            world.settle(key)
+
+    settle()
+    job = world.cluster.job("doomed")
+    world.cluster.put("Pod", pod_body(job, "p1", "Failed"))
+    world.cluster.finish(job, "Failed", "BackoffLimitExceeded")
+    settle()
+    world.cluster.finish(world.cluster.job("ci"), "Complete", "CompletionsReached")
+    settle()
+    world.cluster.change_spec(key, CI, DOOMED | {"run": 2})
+    settle()
+    world.cluster.finish(world.cluster.job("doomed", run=2), "Failed", "BackoffLimitExceeded")
+    settle()
+    return _history(world)
+
+
+def test_every_write_may_be_the_last_before_a_crash() -> None:
+    undisturbed = World()
+    expected = _lesson(undisturbed, crash_after=None)
+    assert expected["phase"] == "Ready"
+    for writes in range(len(undisturbed.cluster.writes)):
+        world = World()
+        assert _lesson(world, crash_after=writes) == expected, f"crash after {writes} writes"
