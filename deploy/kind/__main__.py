@@ -2,6 +2,9 @@
 
     python3 deploy/kind up [--name NAME]     create the cluster (default: workshop)
     python3 deploy/kind down [--name NAME]   remove it; caches stay
+    python3 deploy/kind images [IMAGE...]    have the demos' images here (default: all of them)
+    python3 deploy/kind operator-image       build the operator's image and print its name
+    python3 deploy/kind load [--name NAME] [REF...]   put images on the nodes (default: the demo's)
     python3 deploy/kind tool NAME            print the path of kind, kubectl or helm
 """
 
@@ -11,6 +14,9 @@ import sys
 
 import cache
 import cluster
+import engine
+import images
+import operatorimage
 import tools
 from steps import Failure, console, terminate_commands
 
@@ -42,6 +48,27 @@ def _down(arguments: argparse.Namespace) -> None:
         cluster.down(arguments.name)
 
 
+def _images(arguments: argparse.Namespace) -> None:
+    with cache.exclusive("images"):
+        engine.ensure()
+        refs = images.ensure(arguments.image or images.DEMO_IMAGES)
+    print(*refs, sep="\n")
+
+
+def _operator_image(_: argparse.Namespace) -> None:
+    with cache.exclusive("operator-image"):
+        engine.ensure()
+        ref = operatorimage.ensure()
+    print(ref)
+
+
+def _load(arguments: argparse.Namespace) -> None:
+    with cache.exclusive("load"):
+        engine.ensure()
+        refs = arguments.ref or [*images.ensure(["busybox"]), operatorimage.ensure()]
+        cluster.load(arguments.name, refs)
+
+
 def _tool(arguments: argparse.Namespace) -> None:
     path = tools.available(arguments.tool)
     if not path:
@@ -62,6 +89,14 @@ def _parser() -> argparse.ArgumentParser:
         one = verbs.add_parser(verb)
         one.add_argument("--name", default=cluster.DEMO_CLUSTER)
         one.set_defaults(act=act)
+    one = verbs.add_parser("images")
+    one.add_argument("image", nargs="*")
+    one.set_defaults(act=_images)
+    verbs.add_parser("operator-image").set_defaults(act=_operator_image)
+    one = verbs.add_parser("load")
+    one.add_argument("--name", default=cluster.DEMO_CLUSTER)
+    one.add_argument("ref", nargs="*")
+    one.set_defaults(act=_load)
     one = verbs.add_parser("tool")
     one.add_argument("tool", choices=sorted(tools.VERSION_COMMANDS))
     one.set_defaults(act=_tool)

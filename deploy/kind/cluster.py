@@ -44,18 +44,21 @@ class Access:
     context: str
     kubeconfig: Path | None
 
-    def kubectl(self, *arguments: str) -> list[str | Path]:
-        flags = ["--kubeconfig", self.kubeconfig] if self.kubeconfig else []
-        return [tools.tool("kubectl"), *flags, "--context", self.context, *arguments]
+    @property
+    def flags(self) -> list[str | Path]:
+        return ["--kubeconfig", self.kubeconfig] if self.kubeconfig else []
 
-    def helm(self, *arguments: str) -> list[str | Path]:
-        flags = ["--kubeconfig", self.kubeconfig] if self.kubeconfig else []
-        return [tools.tool("helm"), *flags, "--kube-context", self.context, *arguments]
+    def kubectl(self, *arguments: str | Path) -> list[str | Path]:
+        return [tools.tool("kubectl"), *self.flags, "--context", self.context, *arguments]
+
+    def helm(self, *arguments: str | Path) -> list[str | Path]:
+        return [tools.tool("helm"), *self.flags, "--kube-context", self.context, *arguments]
 
 
 def access(name: str) -> Access:
     """The user's kubeconfig knows the demo's cluster only; others have a file of their own."""
     own = cache.root() / "clusters" / f"{name}.kubeconfig"
+    own.parent.mkdir(exist_ok=True)
     return Access(f"kind-{name}", None if name == DEMO_CLUSTER else own)
 
 
@@ -136,9 +139,9 @@ def _prepare() -> str:
 def _create(name: str, image: str) -> None:
     target = access(name)
     config = _write_config()
-    command = ["create", "cluster", "--name", name, "--image", image, "--config", config]
+    options = ["--image", image, "--config", config, "--wait", f"{READY_SECONDS}s"]
     run(
-        [*_kind(name, *command), "--wait", f"{READY_SECONDS}s"],
+        _kind("create", "cluster", "--name", name, *target.flags, *options),
         otherwise=f"kind could not create cluster {name}: its log says why.",
     )
     run(
@@ -151,10 +154,13 @@ def _create(name: str, image: str) -> None:
 
 def delete(name: str) -> None:
     with step(f"cluster {name} removed"):
-        run(_kind(name, "delete", "cluster", "--name", name), otherwise="kind delete failed.")
-        path = access(name).kubeconfig
-        if path:
-            path.unlink(missing_ok=True)
+        target = access(name)
+        run(
+            _kind("delete", "cluster", "--name", name, *target.flags),
+            otherwise=f"kind could not delete cluster {name}.",
+        )
+        if target.kubeconfig:
+            target.kubeconfig.unlink(missing_ok=True)
 
 
 def down(name: str) -> None:
@@ -164,15 +170,26 @@ def down(name: str) -> None:
         console.say(f"There is no cluster {name}.")
 
 
+def load(name: str, refs: Sequence[str]) -> None:
+    """Copy images to the nodes; kind skips those that a node has already."""
+    if not nodes(name):
+        raise Failure(f"There is no cluster {name} here: `python3 deploy/kind up --name {name}`.")
+    with step(f"images on the nodes of {name}"):
+        run(
+            _kind("load", "docker-image", "--name", name, *refs),
+            otherwise=f"kind could not load {', '.join(refs)}.",
+        )
+
+
 def _export_kubeconfig(name: str) -> None:
-    run(_kind(name, "export", "kubeconfig", "--name", name), otherwise="kind export failed.")
+    run(
+        _kind("export", "kubeconfig", "--name", name, *access(name).flags),
+        otherwise=f"kind could not export the kubeconfig of cluster {name}.",
+    )
 
 
-def _kind(name: str, *arguments: str | Path) -> list[str | Path]:
-    path = access(name).kubeconfig
-    if path:
-        path.parent.mkdir(exist_ok=True)
-    return [tools.tool("kind"), *arguments, *(["--kubeconfig", path] if path else [])]
+def _kind(*arguments: str | Path) -> list[str | Path]:
+    return [tools.tool("kind"), *arguments]
 
 
 def _write_config() -> Path:

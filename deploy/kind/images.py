@@ -15,6 +15,7 @@ from steps import Failure, run, step
 
 # On images built here: the hash of what went in, so that a changed pin replaces them.
 INPUTS_LABEL = "workshopdemo.dev/inputs"
+DEMO_IMAGES = ("busybox", "collector", "aggregator", "postgres")
 CERTIFICATES = "etc/ssl/certs/ca-certificates.crt"
 
 BUSYBOX = debian.Tree("busybox", PINS.debian["images"], ("busybox-static",))
