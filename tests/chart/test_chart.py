@@ -7,6 +7,7 @@ import os
 import shutil
 import subprocess
 import tomllib
+from collections import defaultdict
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -16,6 +17,7 @@ import yaml
 from lightkube import codecs
 
 from workshopdemo import settings
+from workshopdemo.cluster import access
 
 ROOT = Path(__file__).parents[2]
 CHART = ROOT / "charts/workshop-demo"
@@ -27,14 +29,11 @@ KUBERNETES = "1.34.0"
 
 Object = dict[str, Any]
 
-SERVED = {
-    "workshopdemos.workshopdemo.dev": {"list", "watch"},
-    "workshopdemos/status.workshopdemo.dev": {"patch"},
-    "jobs.batch": {"list", "watch", "create", "patch", "delete"},
-    "pods": {"list", "watch"},
-    "pods/log": {"get"},
-    "events": {"list", "create", "patch"},
-}
+SERVED: dict[str, set[str]] = defaultdict(set)
+"""What the operator itself says it needs."""
+for needed in access.REQUIRED:
+    SERVED[f"{needed.resource}.{needed.group}".rstrip(".")].add(needed.verb)
+
 CRDS = {"customresourcedefinitions.apiextensions.k8s.io": {"list", "watch"}}
 
 
