@@ -1,19 +1,12 @@
-"""A real three-node Kubernetes cluster on this machine, and the demo on it.
-
-    python3 deploy/kind up [--name NAME]     create the cluster (default: workshop)
-    python3 deploy/kind down [--name NAME]   remove it; caches stay
-    python3 deploy/kind images [IMAGE...]    have the demos' images here (default: all of them)
-    python3 deploy/kind operator-image       build the operator's image and print its name
-    python3 deploy/kind load [--name NAME] [REF...]   put images on the nodes (default: the demo's)
-    python3 deploy/kind tool NAME            print the path of kind, kubectl or helm
-"""
+"""A real three-node Kubernetes cluster on this machine, and the demo on it."""
 
 import argparse
-import shutil
+import signal
 import sys
 
 import cache
 import cluster
+import demo
 import engine
 import images
 import operatorimage
@@ -22,7 +15,9 @@ from steps import Failure, console, terminate_commands
 
 
 def main(argv: list[str]) -> int:
+    """Run one verb; what goes wrong is one sentence and an exit code."""
     arguments = _parser().parse_args(argv)
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
     try:
         arguments.act(arguments)
     except Failure as failure:
@@ -46,6 +41,10 @@ def _up(arguments: argparse.Namespace) -> None:
 def _down(arguments: argparse.Namespace) -> None:
     with cache.exclusive("down"):
         cluster.down(arguments.name)
+
+
+def _demo(_: argparse.Namespace) -> None:
+    demo.show()
 
 
 def _images(arguments: argparse.Namespace) -> None:
@@ -78,28 +77,28 @@ def _tool(arguments: argparse.Namespace) -> None:
 
 
 def _parser() -> argparse.ArgumentParser:
-    width = min(shutil.get_terminal_size().columns, 100)
-    parser = argparse.ArgumentParser(
-        prog="deploy/kind",
-        description=__doc__,
-        formatter_class=lambda prog: argparse.RawDescriptionHelpFormatter(prog, width=width),
-    )
+    parser = argparse.ArgumentParser(prog="python3 deploy/kind", description=__doc__)
     verbs = parser.add_subparsers(required=True, metavar="VERB")
-    for verb, act in {"up": _up, "down": _down}.items():
-        one = verbs.add_parser(verb)
-        one.add_argument("--name", default=cluster.DEMO_CLUSTER)
+
+    def verb(name: str, act: object, text: str) -> argparse.ArgumentParser:
+        one = verbs.add_parser(name, help=text, description=text)
         one.set_defaults(act=act)
-    one = verbs.add_parser("images")
-    one.add_argument("image", nargs="*")
-    one.set_defaults(act=_images)
-    verbs.add_parser("operator-image").set_defaults(act=_operator_image)
-    one = verbs.add_parser("load")
-    one.add_argument("--name", default=cluster.DEMO_CLUSTER)
-    one.add_argument("ref", nargs="*")
-    one.set_defaults(act=_load)
-    one = verbs.add_parser("tool")
+        return one
+
+    def named(one: argparse.ArgumentParser) -> argparse.ArgumentParser:
+        one.add_argument("--name", default=cluster.DEMO_CLUSTER, help="default: %(default)s")
+        return one
+
+    named(verb("up", _up, "Have the cluster running, with all it needs."))
+    named(verb("down", _down, "Remove the cluster; caches stay."))
+    verb("demo", _demo, "Install the operator and the bookshop; CONTEXT= names another cluster.")
+    one = verb("images", _images, "Have images of the demos in the engine, and print their names.")
+    one.add_argument("image", nargs="*", help=f"of {', '.join(images.RECIPES)}")
+    verb("operator-image", _operator_image, "Build the operator's image and print its name.")
+    one = named(verb("load", _load, "Put images on the cluster's nodes."))
+    one.add_argument("ref", nargs="*", help="default: busybox and the operator's image")
+    one = verb("tool", _tool, "Print the path of a program, built if none that fits is installed.")
     one.add_argument("tool", choices=sorted(tools.VERSION_COMMANDS))
-    one.set_defaults(act=_tool)
     return parser
 
 

@@ -11,6 +11,7 @@ from pathlib import Path
 
 
 def root() -> Path:
+    """The cache's directory: WORKSHOP_CACHE, or a place in the user's own cache."""
     home = os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache"
     path = Path(os.environ.get("WORKSHOP_CACHE") or Path(home) / "workshop-demo").absolute()
     path.mkdir(parents=True, exist_ok=True)
@@ -29,6 +30,7 @@ def artefact(name: str, key: str, make: Callable[[Path], None]) -> Path:
 
 
 def existing(name: str, key: str) -> Path | None:
+    """The directory of a built thing, if it was built."""
     path = _place(name, key)
     return path if path.exists() else None
 

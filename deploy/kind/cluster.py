@@ -25,6 +25,8 @@ CLUSTER_LABEL = "io.x-k8s.kind.cluster"
 
 
 class Health(Enum):
+    """What is left of a cluster."""
+
     ABSENT = "absent"
     ALIVE = "alive"
     DEAD = "dead"
@@ -32,6 +34,8 @@ class Health(Enum):
 
 @dataclass(frozen=True)
 class Node:
+    """A node's container, in whatever state."""
+
     name: str
     state: str
     image: str
@@ -46,12 +50,15 @@ class Access:
 
     @property
     def flags(self) -> list[str | Path]:
+        """What names the kubeconfig, where it is not the user's own."""
         return ["--kubeconfig", self.kubeconfig] if self.kubeconfig else []
 
     def kubectl(self, *arguments: str | Path) -> list[str | Path]:
+        """A kubectl command line for this cluster."""
         return [tools.tool("kubectl"), *self.flags, "--context", self.context, *arguments]
 
     def helm(self, *arguments: str | Path) -> list[str | Path]:
+        """A helm command line for this cluster."""
         return [tools.tool("helm"), *self.flags, "--kube-context", self.context, *arguments]
 
 
@@ -63,6 +70,7 @@ def access(name: str) -> Access:
 
 
 def up(name: str) -> Access:
+    """Have the cluster running, whatever state it is in now."""
     host.require_memory()
     host.require_disk(host.NEEDED_DISK_WARM)
     engine.ensure()
@@ -81,6 +89,7 @@ def up(name: str) -> Access:
 
 
 def nodes(name: str) -> list[Node]:
+    """The containers of a cluster's nodes, running or not."""
     form = "{{.Names}}\t{{.State}}\t{{.Image}}"
     wanted = f"label={CLUSTER_LABEL}={name}"
     printed = output(["docker", "ps", "--all", "--filter", wanted, "--format", form])
@@ -90,11 +99,13 @@ def nodes(name: str) -> list[Node]:
 
 
 def check(name: str, found: Sequence[Node]) -> Health:
+    """Judge a cluster; the API server is asked only where its nodes run."""
     health = judge(found, answers=True)
     return judge(found, answers=_answers(name)) if health is Health.ALIVE else health
 
 
 def judge(found: Sequence[Node], *, answers: bool) -> Health:
+    """Decide from what the engine lists and from whether Kubernetes answers."""
     if not found:
         return Health.ABSENT
     whole = len(found) == NODES and all(node.state == "running" for node in found)
@@ -102,6 +113,7 @@ def judge(found: Sequence[Node], *, answers: bool) -> Health:
 
 
 def describe(found: Sequence[Node]) -> str:
+    """What is wrong with a cluster that is not alive."""
     states = ", ".join(f"{node.name} {node.state}" for node in found)
     missing = NODES - len(found)
     if missing > 0:
@@ -139,7 +151,14 @@ def _prepare() -> str:
 def _create(name: str, image: str) -> None:
     target = access(name)
     config = _write_config()
-    options = ["--image", image, "--config", config, "--wait", f"{READY_SECONDS}s"]
+    options: list[str | Path] = [
+        "--image",
+        image,
+        "--config",
+        config,
+        "--wait",
+        f"{READY_SECONDS}s",
+    ]
     run(
         _kind("create", "cluster", "--name", name, *target.flags, *options),
         otherwise=f"kind could not create cluster {name}: its log says why.",
@@ -153,6 +172,7 @@ def _create(name: str, image: str) -> None:
 
 
 def delete(name: str) -> None:
+    """Remove a cluster's nodes and its place in the kubeconfig."""
     with step(f"cluster {name} removed"):
         target = access(name)
         run(
@@ -164,6 +184,7 @@ def delete(name: str) -> None:
 
 
 def down(name: str) -> None:
+    """Remove a cluster if there is one; caches stay."""
     if engine.answers() and nodes(name):
         delete(name)
     else:

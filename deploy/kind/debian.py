@@ -43,11 +43,17 @@ class Tree:
     configured: bool = False
 
     def key(self) -> str:
+        """Changes with whatever the tree is made of."""
         return fingerprint(
             self.suite, *self.packages, FILES / "trees" / self.name, str(self.configured)
         )
 
+    def built(self) -> Path | None:
+        """The directory of the tar, if it was made."""
+        return cache.existing(f"tree-{self.name}", self.key())
+
     def archive(self) -> Path:
+        """The tar, made when it is missing."""
         return cache.artefact(f"tree-{self.name}", self.key(), self._make) / "tree.tar"
 
     def _make(self, directory: Path) -> None:
@@ -58,7 +64,7 @@ class Tree:
             clutter = [path for pattern in CLUTTER for path in root.glob(pattern)]
             run(["rm", "-rf", *clutter], otherwise=problem)
             run([FILES / "trees" / self.name, root], otherwise=problem)
-            tar = ["tar", "--numeric-owner", "--sort=name", "-C", root, "-cf"]
+            tar: list[str | Path] = ["tar", "--numeric-owner", "--sort=name", "-C", root, "-cf"]
             run([*tar, directory / "tree.tar", "."], otherwise=problem)
 
     def _bootstrap(self, root: Path) -> list[str | Path]:
@@ -77,6 +83,7 @@ class Tree:
 
 
 def require() -> None:
+    """Refuse at once where no tree can be built."""
     if not host.has_apt() or not mirrors():
         raise Failure(
             "No image registry answers, and building the images here needs Debian: "
@@ -88,7 +95,7 @@ def require() -> None:
 
 
 def sources(suite: str) -> str:
-    """apt source lines for a suite, on the mirrors that serve this machine's own."""
+    """Source lines of apt for a suite, on the mirrors that serve this machine's own."""
     found = mirrors()
     lines = [f"deb {found['Debian']} {suite} main", f"deb {found['Debian']} {suite}-updates main"]
     if "Debian-Security" in found:
@@ -102,4 +109,3 @@ def mirrors() -> dict[str, str]:
     printed = output(["apt-get", "indextargets", "--format", fields, "Created-By: Packages"])
     pairs = (line.split("|") for line in printed.splitlines())
     return {label: uri for label, uri in pairs if label in ("Debian", "Debian-Security")}
-

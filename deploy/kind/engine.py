@@ -19,6 +19,7 @@ INOTIFY_WANTED = 512
 
 
 def ensure() -> None:
+    """Have an engine that answers; a working one is left as it is."""
     if not answers():
         _refuse_what_cannot_be_started()
         host.install_packages(
@@ -30,6 +31,7 @@ def ensure() -> None:
 
 
 def answers() -> bool:
+    """Whether an engine answers to the docker command."""
     return bool(output(["docker", "info", "--format", "{{.ServerVersion}}"], timeout=15))
 
 

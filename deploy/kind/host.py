@@ -18,14 +18,17 @@ APT = ["apt-get", "-qq", "-o", "DPkg::Lock::Timeout=120"]
 
 
 def is_root() -> bool:
+    """Whether packages can be installed and daemons started."""
     return os.geteuid() == 0
 
 
 def has_apt() -> bool:
+    """Whether this is Debian or a child of it."""
     return shutil.which("apt-get") is not None
 
 
 def has_init_system() -> bool:
+    """Whether systemd is in charge here."""
     return Path("/run/systemd/system").is_dir()
 
 
@@ -37,6 +40,7 @@ def lacks_capability(number: int, status: str | None = None) -> bool:
 
 
 def go_architecture() -> str:
+    """This machine's architecture, as Go and OCI call it."""
     machine = platform.machine()
     return {"x86_64": "amd64", "aarch64": "arm64"}.get(machine, machine)
 
@@ -65,6 +69,7 @@ def which(command: str) -> str | None:
 
 
 def require_memory() -> None:
+    """Refuse a machine on which the nodes would be killed."""
     total = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
     if total < NEEDED_MEMORY:
         raise Failure(
@@ -74,6 +79,7 @@ def require_memory() -> None:
 
 
 def require_disk(needed: int) -> None:
+    """Refuse to begin what would fill the disk."""
     for place in (cache.root(), _engine_directory()):
         free = shutil.disk_usage(place).free
         if free < needed:

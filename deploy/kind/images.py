@@ -64,6 +64,7 @@ def _ensure(name: str) -> None:
 
 
 def image(name: str) -> oci.Image:
+    """The image as it is built here, labelled with what went in."""
     return replace(RECIPES[name].image(), labels={INPUTS_LABEL: _inputs(name)})
 
 
@@ -72,20 +73,24 @@ def _inputs(name: str) -> str:
 
 
 def load_into_engine(image: oci.Image, *, compress: bool = True) -> None:
+    """Give a written image to the engine."""
     with cache.scratch("load") as work:
         oci.write(work / "image.tar", [image], compress=compress)
         run(["docker", "load", "--input", work / "image.tar"], otherwise="docker load failed.")
 
 
 def busybox() -> oci.Image:
+    """One static program and links for its applets."""
     return oci.Image(PINS.images["busybox"], (BUSYBOX.archive(),), command=("sh",))
 
 
 def python() -> oci.Image:
+    """The interpreter without a distribution around it: base of the operator's image."""
     return oci.Image(PINS.images["python"], (PYTHON.archive(),), command=("python3",))
 
 
 def postgres() -> oci.Image:
+    """Server and client programs, with a small shell."""
     programs = f"/usr/lib/postgresql/{PINS.versions['postgres']}/bin"
     return oci.Image(
         PINS.images["postgres"],
@@ -97,10 +102,12 @@ def postgres() -> oci.Image:
 
 
 def collector() -> oci.Image:
+    """The OpenTelemetry Collector with the components of go/collector."""
     return _program("collector", tools.COLLECTOR.directory() / "collector", "otelcol-contrib")
 
 
 def aggregator() -> oci.Image:
+    """VictoriaLogs."""
     return _program("aggregator", tools.program("victoria-logs"), "victoria-logs-prod")
 
 
@@ -118,12 +125,15 @@ def _program(name: str, program: Path, installed_as: str) -> oci.Image:
 
 
 def place(source: Path, target: Path) -> None:
+    """Copy a file to where directories may be missing."""
     target.parent.mkdir(parents=True, exist_ok=True)
     shutil.copy2(source, target)
 
 
 @dataclass(frozen=True)
 class Recipe:
+    """How to build an image, and a hash of what that depends on."""
+
     image: Callable[[], oci.Image]
     inputs: Callable[[], str]
 

@@ -4,8 +4,8 @@ One systemd in a Debian tree, with Kubernetes' programs and the images of its po
 kept by the hash of what it is made of, so a changed pin remakes that part and the assembly.
 """
 
+import functools
 import shutil
-from collections.abc import Callable
 from pathlib import Path
 from string import Template
 
@@ -54,20 +54,25 @@ def ensure() -> str:
     ref = available()
     if ref:
         return ref
-    with step("node image from its registry"):
+    with step("node image from its registry") as pulling:
         pulled = registry.pull(PINS.images["node"])
+        pulling.mark = "✓" if pulled else "– no answer, so it is built here:"
     return PINS.images["node"] if pulled else _build()
 
 
 def available() -> str | None:
+    """The ref of a current node image, if the engine has one."""
     return next(filter(registry.present, current_refs()), None)
 
 
 def current_refs() -> tuple[str, str]:
+    """What a node image of these pins is called: kind's own, and the one built here."""
     return PINS.images["node"], built_ref()
 
 
+@functools.cache  # one name for one run, even while somebody edits the files
 def built_ref() -> str:
+    """The ref of the image built here, which changes with its content."""
     return f"workshop-demo/node:v{PINS.versions['kubernetes']}-{_key()}"
 
 
@@ -94,24 +99,25 @@ def _build() -> str:
 
 
 def _compile() -> None:
-    _shown("Kubernetes programs", tools.KUBERNETES.directory)
-    _shown("etcd", tools.ETCD.directory)
+    for title, module in {"Kubernetes programs": tools.KUBERNETES, "etcd": tools.ETCD}.items():
+        if not module.built():
+            with step(title):
+                module.directory()
     for name in PROGRAMS:
-        _shown(name, lambda name=name: tools.program(name))  # type: ignore[misc]
+        if not tools.built(name):
+            with step(name):
+                tools.program(name)
 
 
 def _gather() -> None:
     for tree in TREES:
-        _shown(f"file system of {tree.name}", tree.archive)
-
-
-def _shown(title: str, make: Callable[[], object]) -> None:
-    with step(title):
-        make()
+        if not tree.built():
+            with step(f"file system of {tree.name}"):
+                tree.archive()
 
 
 def kubeadm_images() -> dict[str, str]:
-    """Short name -> the full ref that kubeadm asks for ("etcd" -> "…/etcd:3.6.5-0")."""
+    """Short name -> the full ref that kubeadm asks for ("etcd" -> "…/etcd:3.6.x-0")."""
     version = f"v{PINS.versions['kubernetes']}"
     kubeadm = tools.KUBERNETES.directory() / "kubeadm"
     refs = output([kubeadm, "config", "images", "list", "--kubernetes-version", version]).split()
@@ -121,6 +127,7 @@ def kubeadm_images() -> dict[str, str]:
 
 
 def storage_images() -> dict[str, str]:
+    """Images of the default StorageClass's provisioner."""
     version = PINS.versions["local-path-provisioner"]
     return {
         "provisioner": f"rancher/local-path-provisioner:v{version}",
@@ -180,4 +187,3 @@ def _program_image(
     images.place(Path("/") / images.CERTIFICATES, root / images.CERTIFICATES)
     layer = oci.pack(work / f"{name}.tar", root, directories=["tmp"])
     return oci.Image(ref, (layer,), entrypoint=(f"/usr/local/bin/{name}",) if starts else ())
-

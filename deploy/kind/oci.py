@@ -28,6 +28,8 @@ PATH = "PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 
 @dataclass(frozen=True)
 class Image:
+    """What an image is made of; `layers` are tars, the lowest first."""
+
     ref: str
     layers: tuple[Path, ...]
     entrypoint: tuple[str, ...] = ()
@@ -38,6 +40,7 @@ class Image:
     labels: dict[str, str] = field(default_factory=dict)
 
     def config(self, diff_ids: Sequence[str]) -> dict[str, object]:
+        """The image's configuration; its digest is the image's ID."""
         process = {
             "Entrypoint": self.entrypoint,
             "Cmd": self.command,
@@ -68,6 +71,7 @@ def pack(archive: Path, root: Path, directories: Sequence[str] = ()) -> Path:
 
 
 def write(archive: Path, images: Sequence[Image], *, compress: bool = True) -> None:
+    """Write an archive of images; layers they share are in it once."""
     with cache.scratch("image") as layout:
         blobs = Blobs(layout / "blobs" / "sha256")
         layers = sorted({layer for image in images for layer in image.layers})
@@ -84,6 +88,8 @@ def write(archive: Path, images: Sequence[Image], *, compress: bool = True) -> N
 
 @dataclass(frozen=True)
 class Layer:
+    """A stored layer; `diff_id` is the digest of its tar before compression."""
+
     digest: str
     size: int
     diff_id: str
@@ -91,17 +97,21 @@ class Layer:
 
 
 class Blobs:
+    """The content-addressed files of a layout."""
+
     def __init__(self, directory: Path) -> None:
         self._directory = directory
         directory.mkdir(parents=True)
 
     def add_json(self, value: object, media_type: str) -> dict[str, object]:
+        """Store a document, and describe it as others refer to it."""
         content = json.dumps(value, sort_keys=True).encode()
         digest = hashlib.sha256(content).hexdigest()
         (self._directory / digest).write_bytes(content)
         return {"mediaType": media_type, "digest": f"sha256:{digest}", "size": len(content)}
 
     def add_layer(self, tar: Path, *, compress: bool) -> Layer:
+        """Store a layer, hashing it on both sides of the compression."""
         partial = self._directory / f".{hashlib.sha256(str(tar).encode()).hexdigest()}"
         with tar.open("rb") as source, partial.open("wb") as file:
             blob = _Hashed(file)
@@ -150,7 +160,7 @@ def _manifest(
     manifest = {"schemaVersion": 2, "mediaType": MANIFEST_TYPE}
     entry = blobs.add_json(manifest | {"config": config, "layers": described}, MANIFEST_TYPE)
     entry["annotations"] = {"io.containerd.image.name": full_name(image.ref)}
-    docker = {
+    docker: dict[str, object] = {
         "Config": _blob_path(str(config["digest"])),
         "RepoTags": [image.ref],
         "Layers": [_blob_path(layer.digest) for layer in layers],

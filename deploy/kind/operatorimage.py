@@ -28,6 +28,7 @@ def ensure() -> str:
 
 
 def version() -> str:
+    """The operator's version, from the project's own page."""
     project = tomllib.loads((REPOSITORY / "pyproject.toml").read_text())["project"]
     return str(project["version"])
 

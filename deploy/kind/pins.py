@@ -15,6 +15,8 @@ GO_MODULES = HERE / "go"
 
 @dataclass(frozen=True)
 class Pins:
+    """The tables of pins.toml."""
+
     versions: dict[str, str]
     minimum: dict[str, str]
     programs: dict[str, str]
@@ -23,6 +25,7 @@ class Pins:
 
     @classmethod
     def parse(cls, text: str) -> Self:
+        """Read the page; {names} in image refs stand for versions on it."""
         pins = cls(**tomllib.loads(text))
         images = {name: ref.format_map(pins.versions) for name, ref in pins.images.items()}
         return cls(pins.versions, pins.minimum, pins.programs, images, pins.debian)

@@ -13,10 +13,12 @@ _silent: set[str] = set()
 
 
 def present(ref: str) -> bool:
+    """Whether the engine has the image."""
     return bool(output(["docker", "image", "inspect", "--format", "{{.Id}}", ref]))
 
 
 def label(ref: str, name: str) -> str:
+    """A label of an image that the engine has; "" when it has none of this name."""
     return output(
         ["docker", "image", "inspect", "--format", f'{{{{index .Config.Labels "{name}"}}}}', ref]
     )
@@ -41,8 +43,9 @@ def pull(ref: str) -> bool:
 
 def _answers(process: "subprocess.Popen[str]") -> bool:
     """`docker pull` prints its first line once the registry has named the layers."""
+    assert process.stdout is not None  # noqa: S101 - told so by PIPE, for the type checker
     ready, _, _ = select.select([process.stdout], [], [], PROBE_SECONDS)
-    return bool(ready and process.stdout and process.stdout.readline())
+    return bool(ready and process.stdout.readline())
 
 
 def _finishes(process: "subprocess.Popen[str]") -> bool:

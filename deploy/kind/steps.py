@@ -9,6 +9,7 @@ import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import FIRST_EXCEPTION, ThreadPoolExecutor, wait
 from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 from typing import IO
 
@@ -18,7 +19,7 @@ KEPT_LOGS = 20
 QUIET_SECONDS = 60
 
 
-class Failure(Exception):
+class Failure(Exception):  # noqa: N818 - it is what happened, told to a person
     """One sentence for the person at the keyboard: what is wrong and what to do."""
 
 
@@ -30,15 +31,18 @@ class Console:
         self._live = stream.isatty()
         self._lock = threading.RLock()
         self._active: dict[str, float] = {}
+        self._notes: dict[str, str] = {}
         self._said = time.monotonic()
 
     def say(self, text: str) -> None:
+        """Print a line, above the live one."""
         with self._lock:
             self._clear()
             print(text, file=self._stream, flush=True)
             self._said = time.monotonic()
 
     def begin(self, title: str) -> None:
+        """Show a step as running."""
         with self._lock:
             if not self._active:
                 threading.Thread(target=self._tick, daemon=True).start()
@@ -47,15 +51,24 @@ class Console:
             self.say(f"  … {title}")
 
     def end(self, title: str, mark: str) -> None:
+        """Say how a step ended and how long it took."""
         with self._lock:
             started = self._active.pop(title)
         self.say(f"  {mark} {title}  {elapsed(time.monotonic() - started)}")
+
+    def note(self, title: str, text: str) -> None:
+        """What a running step is at: on the live line, else a line at each change."""
+        with self._lock:
+            changed = self._notes.get(title) != text
+            self._notes[title] = text
+        if changed and text and not self._live:
+            self.say(f"    {text}")
 
     def _tick(self) -> None:
         while self._active:
             with self._lock:
                 now = time.monotonic()
-                line = ", ".join(f"{t} {elapsed(now - at)}" for t, at in self._active.items())
+                line = ", ".join(self._describe(title, now) for title in self._active)
                 if self._live and line:
                     self._clear()
                     width = shutil.get_terminal_size().columns - 1
@@ -64,6 +77,10 @@ class Console:
                 elif line and now - self._said > QUIET_SECONDS:
                     self.say(f"  … still {line}")
             time.sleep(0.5)
+
+    def _describe(self, title: str, now: float) -> str:
+        note = self._notes.get(title)
+        return f"{title} {elapsed(now - self._active[title])}" + (f" – {note}" if note else "")
 
     def _clear(self) -> None:
         if self._live:
@@ -76,27 +93,44 @@ _running: set[subprocess.Popen[str]] = set()
 
 
 def elapsed(seconds: float) -> str:
-    return f"{seconds:.1f} s" if seconds < 60 else f"{int(seconds) // 60} min {seconds % 60:02.0f} s"
+    """Seconds as people say them: 4.2 s, 3 min 07 s."""
+    minutes, rest = divmod(int(seconds), 60)
+    return f"{minutes} min {rest:02} s" if minutes else f"{seconds:.1f} s"
 
 
 def log_path() -> Path:
+    """The log of the step that this thread is in."""
     path: Path | None = getattr(_local, "log", None)
     return path or _open_log("main")
 
 
+@dataclass
+class Step:
+    """A step that runs; `mark` is shown when it is over."""
+
+    title: str
+    mark: str = "✓"
+
+    def note(self, text: str) -> None:
+        """Say what the step is at."""
+        console.note(self.title, text)
+
+
 @contextmanager
-def step(title: str) -> Iterator[None]:
+def step(title: str) -> Iterator[Step]:
     """Show a step while it runs; commands inside it log to a file of its own."""
     console.begin(title)
+    current = Step(title)
     outer: Path | None = getattr(_local, "log", None)
     _local.log = _open_log(title)
-    mark = "✗"
     try:
-        yield
-        mark = "✓"
+        yield current
+    except BaseException:
+        current.mark = "✗"
+        raise
     finally:
         _local.log = outer
-        console.end(title, mark)
+        console.end(title, current.mark)
 
 
 def together(*jobs: Callable[[], None]) -> None:
@@ -115,6 +149,7 @@ def together(*jobs: Callable[[], None]) -> None:
 
 
 def terminate_commands() -> None:
+    """End the commands that this process has started."""
     for process in list(_running):
         process.terminate()
 

@@ -23,10 +23,12 @@ def tool(name: str) -> Path:
 
 
 def available(name: str) -> Path | None:
+    """The program's path if it needs no building."""
     return installed(name) or built(name)
 
 
 def installed(name: str) -> Path | None:
+    """The one on PATH, if its version fits."""
     found = shutil.which(name)
     if found and fits(name, output([found, *VERSION_COMMANDS[name]])):
         return Path(found)
@@ -34,6 +36,7 @@ def installed(name: str) -> Path | None:
 
 
 def fits(name: str, reported: str) -> bool:
+    """Whether a program that reports this version can be used: the same major, no older."""
     if name == "kubectl":
         return within_skew(reported, PINS.versions["kubernetes"])
     wanted = version_of(PINS.minimum[name])
@@ -42,6 +45,7 @@ def fits(name: str, reported: str) -> bool:
 
 
 def built(name: str) -> Path | None:
+    """The one built here before."""
     if name == "kubectl":
         # The node image's build leaves one among its programs.
         directory = KUBERNETES.built() or KUBECTL.built()
@@ -76,12 +80,15 @@ class Module:
     ldflags: str = ""
 
     def key(self) -> str:
+        """Changes with the module's files and how it is built."""
         return fingerprint(GO_MODULES / self.name, self.ldflags, *self.packages)
 
     def built(self) -> Path | None:
+        """The directory of the programs, if they were built."""
         return cache.existing(self.name, self.key())
 
     def directory(self) -> Path:
+        """The directory of the programs, built when they are missing."""
         return cache.artefact(self.name, self.key(), self._make)
 
     def _make(self, directory: Path) -> None:

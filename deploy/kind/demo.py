@@ -1,0 +1,204 @@
+"""`make demo`: the bookshop on a cluster, its way to Ready, and its story."""
+
+import json
+import os
+import shutil
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import cache
+import cluster
+import engine
+import images
+import operatorimage
+import story
+import tools
+from cluster import Access
+from pins import REPOSITORY
+from steps import Failure, output, run, step
+
+RELEASE = "workshop-demo"
+SYSTEM_NAMESPACE = "workshop-system"
+NAMESPACE = "workshop"
+CHART = REPOSITORY / "charts" / RELEASE
+DEMO = REPOSITORY / "deploy" / "demos" / "bookshop.yaml"
+CRD = "crd/workshopdemos.workshopdemo.dev"
+INSTALL_SECONDS = 180
+READY_SECONDS = 300
+
+Object = Mapping[str, Any]
+
+
+@dataclass(frozen=True)
+class Image:
+    """An image's name as the chart's values take it."""
+
+    repository: str
+    tag: str
+
+    @classmethod
+    def parse(cls, ref: str) -> "Image":
+        """Split repository:tag."""
+        repository, colon, tag = ref.rpartition(":")
+        if not colon or "/" in tag or "@" in ref:
+            raise Failure(f"IMAGE={ref} is no name with a tag, such as example.com/operator:0.1.0.")
+        return cls(repository, tag)
+
+
+def show() -> None:
+    """Everything `make demo` does."""
+    with cache.exclusive("demo"):
+        target, image = _target(os.environ.get("CONTEXT"), os.environ.get("IMAGE"))
+    _install(target, image)
+    with step("bookshop applied"):
+        run(target.kubectl("apply", "--filename", DEMO), otherwise="The demo was not accepted.")
+    demos = _await_ready(target)
+    _tell(target, demos)
+
+
+def _target(context: str | None, image: str | None) -> tuple[Access, Image]:
+    """The cluster to use and the operator's image on it; CONTEXT= leaves all others alone."""
+    if not context:
+        target = cluster.up(cluster.DEMO_CLUSTER)
+        return target, _load(cluster.DEMO_CLUSTER)
+    target = _existing(context)
+    if image:
+        return target, Image.parse(image)
+    name = context.removeprefix("kind-")
+    if name != context and engine.answers() and cluster.nodes(name):
+        return target, _load(name)
+    raise Failure(
+        f"{context} is no kind cluster of this machine, so it pulls the operator's image: "
+        "name one that it can pull, IMAGE=repository:tag."
+    )
+
+
+def _existing(context: str) -> Access:
+    for candidate in (Access(context, None), cluster.access(context.removeprefix("kind-"))):
+        known: list[str | Path] = [
+            tools.tool("kubectl"),
+            *candidate.flags,
+            "config",
+            "get-contexts",
+            "-o=name",
+        ]
+        if context in output(known).split():
+            _require_answer(candidate)
+            return candidate
+    raise Failure(f"CONTEXT={context} is in no kubeconfig: see `kubectl config get-contexts`.")
+
+
+def _require_answer(target: Access) -> None:
+    if not output(target.kubectl("get", "--raw=/version", "--request-timeout=10s")):
+        raise Failure(f"The cluster of CONTEXT={target.context} does not answer.")
+
+
+def _load(name: str) -> Image:
+    operator = operatorimage.ensure()
+    cluster.load(name, [*images.ensure(["busybox"]), operator])
+    return Image.parse(operator)
+
+
+def _install(target: Access, image: Image) -> None:
+    with step("operator installed"):
+        run(
+            target.helm(
+                *("upgrade", "--install", RELEASE, CHART),
+                *("--namespace", SYSTEM_NAMESPACE, "--create-namespace"),
+                *("--set", f"image.repository={image.repository}"),
+                *("--set-string", f"image.tag={image.tag}"),
+                *("--wait", "--timeout", f"{INSTALL_SECONDS}s"),
+            ),
+            otherwise="The operator did not become ready: "
+            f"`kubectl --context {target.context} get pods -n {SYSTEM_NAMESPACE}` says why.",
+        )
+        run(target.kubectl("wait", "--for=condition=Established", CRD, "--timeout=30s"))
+
+
+def _await_ready(target: Access) -> list[Object]:
+    """The demos, once all are Ready; meanwhile a line of what is happening."""
+    deadline = time.monotonic() + READY_SECONDS
+    with step(f"every demo in {NAMESPACE} Ready") as waiting:
+        while True:
+            demos = _demos(target)
+            waiting.note("; ".join(map(progress, demos)))
+            if demos and all(map(is_ready, demos)):
+                return demos
+            if time.monotonic() > deadline or any(map(is_invalid, demos)):
+                raise Failure(_why_not_ready(target, demos))
+            time.sleep(1)
+
+
+def _demos(target: Access) -> list[Object]:
+    printed = output(target.kubectl("get", "--filename", DEMO, "--output=json"))
+    found = json.loads(printed) if printed else {}
+    return [one for one in found.get("items", [found]) if one.get("kind") == "WorkshopDemo"]
+
+
+def progress(demo: Object) -> str:
+    """What a demo's status says, in one line."""
+    status = demo.get("status", {})
+    said = [status.get("phase", "Pending"), status.get("summary", "")]
+    return f"{demo['metadata']['name']}: " + " · ".join(filter(None, said))
+
+
+def is_ready(demo: Object) -> bool:
+    """Whether the operator has seen the latest spec and everything is as the lesson expects."""
+    condition = _condition(demo, "Ready")
+    latest = condition.get("observedGeneration") == demo["metadata"].get("generation")
+    return latest and condition.get("status") == "True"
+
+
+def is_invalid(demo: Object) -> bool:
+    """Whether only a person can go on."""
+    return bool(demo.get("status", {}).get("phase") == "Invalid")
+
+
+def _condition(demo: Object, kind: str) -> Object:
+    found = demo.get("status", {}).get("conditions", [])
+    return next((one for one in found if one["type"] == kind), {})
+
+
+def _why_not_ready(target: Access, demos: Sequence[Object]) -> str:
+    if not demos:
+        return f"There is no WorkshopDemo in {DEMO.name}, or the API server stopped answering."
+    one = next(demo for demo in demos if not is_ready(demo))
+    name = one["metadata"]["name"]
+    reason = _condition(one, "Ready").get("message", "the operator has not written its status")
+    return (
+        f"{name} is not Ready: {reason.rstrip('.')}. "
+        f"`kubectl --context {target.context} describe wd {name} -n {NAMESPACE}` tells more."
+    )
+
+
+def _tell(target: Access, demos: Sequence[Object]) -> None:
+    print(flush=True)
+    print(output(target.kubectl("get", "wd", "--namespace", NAMESPACE)))
+    width = min(shutil.get_terminal_size().columns, story.MAX_WIDTH)
+    for demo in demos:
+        for item in demo.get("status", {}).get("story", []):
+            print()
+            print("\n".join(story.render(item, width)))
+    print()
+    print("\n".join(_next(target, demos)))
+
+
+def _next(target: Access, demos: Sequence[Object]) -> Iterator[str]:
+    yield "What to type next"
+    call: list[str | Path] = target.kubectl()
+    if shutil.which("kubectl") != str(call[0]) or not _is_current(target):
+        yield f"  alias kubectl='{' '.join(map(str, call))}'"
+    for demo in demos:
+        yield f"  kubectl describe wd {demo['metadata']['name']} -n {NAMESPACE}"
+    yield f"  kubectl get jobs,pods -n {NAMESPACE}"
+    yield f"  kubectl get wd -n {NAMESPACE} --watch"
+    if target == cluster.access(cluster.DEMO_CLUSTER):
+        yield "  make down    # removes the cluster"
+
+
+def _is_current(target: Access) -> bool:
+    current: list[str | Path] = [tools.tool("kubectl"), "config", "current-context"]
+    return target.kubeconfig is None and output(current) == target.context
