@@ -11,9 +11,10 @@ from typing import Any
 import yaml
 
 from workshopdemo import names
-from workshopdemo.cluster import Cache, DemoKey
+from workshopdemo.cluster import Cache
 from workshopdemo.cluster.port import Access
 from workshopdemo.errors import ClusterError, NotFoundError
+from workshopdemo.names import DemoKey
 from workshopdemo.settings import Settings
 
 ROOT = Path(__file__).parent.parent

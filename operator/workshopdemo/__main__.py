@@ -22,8 +22,9 @@ def main() -> int:
         log_format=kopf.LogFormat.JSON if loaded.log_format == "json" else kopf.LogFormat.FULL
     )
     logging.getLogger().setLevel(loaded.log_level)
-    # A line for every request would bury what matters.
-    logging.getLogger("httpx2").setLevel(logging.WARNING)
+    # A line for every request and every event would bury what matters.
+    for noisy in ("httpx2", "kopf.objects"):
+        logging.getLogger(noisy).setLevel(logging.WARNING)
     asyncio.run(app.run(loaded))
     return 0
 

@@ -11,11 +11,12 @@ from typing import Any, Final
 import kopf
 
 from workshopdemo import handlers, names, story
-from workshopdemo.cluster import Cache, DemoKey
+from workshopdemo.cluster import Cache
 from workshopdemo.cluster.access import obstacles
 from workshopdemo.cluster.api import ApiServer
 from workshopdemo.cluster.port import Cluster
 from workshopdemo.errors import ClusterError
+from workshopdemo.names import DemoKey
 from workshopdemo.probes import Probes
 from workshopdemo.queue import WorkQueue
 from workshopdemo.reconcile import Reconciler

@@ -44,7 +44,7 @@ class RejectedError(ClusterError):
 
 
 class NotFoundError(ClusterError):
-    """404: the object, its namespace or its kind is not there."""
+    """404: the object, its namespace or its kind is not there, or is going at this moment."""
 
     reason = "NotFound"
     retriable = False

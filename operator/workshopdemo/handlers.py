@@ -9,7 +9,8 @@ from typing import Any
 import kopf
 
 from workshopdemo import names
-from workshopdemo.cluster import Cache, DemoKey, demo_key_of
+from workshopdemo.cluster import Cache, demo_key_of
+from workshopdemo.names import DemoKey
 from workshopdemo.queue import WorkQueue
 
 _OURS: Any = {names.DEMO_UID_LABEL: kopf.PRESENT}

@@ -10,6 +10,7 @@ from typing import Any, Literal, TypeVar
 import msgspec
 
 from workshopdemo.errors import InvalidSpecError
+from workshopdemo.names import DemoKey
 
 _T = TypeVar("_T")
 
@@ -152,6 +153,11 @@ class WorkshopDemo(Struct, frozen=True, kw_only=True):
     spec: Spec
     status: Status
     """As it stands on the API server: the operator's memory of what is gone from the cluster."""
+
+    @property
+    def key(self) -> DemoKey:
+        """Its identity as its user knows it."""
+        return DemoKey(self.namespace, self.name)
 
 
 def parse(body: Mapping[str, Any]) -> WorkshopDemo:

@@ -3,7 +3,7 @@
 import hashlib
 import json
 from collections.abc import Mapping
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 
 GROUP: Final = "workshopdemo.dev"
 VERSION: Final = "v1alpha1"
@@ -36,6 +36,16 @@ JOB_NAME_LIMIT: Final = POD_NAME_LIMIT - POD_SUFFIX
 # No vowels and no look-alikes, as Kubernetes' own generated names: no word appears by accident.
 _ALPHABET: Final = "bcdfghjklmnpqrstvwxz2456789"
 _HASH_LENGTH: Final = 6
+
+
+class DemoKey(NamedTuple):
+    """Identity of a demo as its user knows it."""
+
+    namespace: str
+    name: str
+
+    def __str__(self) -> str:
+        return f"{self.namespace}/{self.name}"
 
 
 def digest(value: object, length: int = 16) -> str:

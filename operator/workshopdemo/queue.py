@@ -47,10 +47,6 @@ class WorkQueue(Generic[K]):
             self._due[key] = due
             self._poke.set()
 
-    def forget(self, key: K) -> None:
-        """The key means nothing any more."""
-        self._failures.pop(key, None)
-
     def is_stalled(self, patience: float) -> bool:
         """Whether something is due or looked at, and no look has ended for `patience` seconds."""
         now = self._clock()

@@ -11,10 +11,11 @@ from typing import Any, Final
 import msgspec
 
 from workshopdemo import names
-from workshopdemo.cluster import Cache, Cluster, DemoKey
+from workshopdemo.cluster import Cache, Cluster
 from workshopdemo.errors import ClusterError, InvalidSpecError, NotFoundError
 from workshopdemo.facts import Child
 from workshopdemo.model import JobStatus, Status, Story, WorkshopDemo, parse, parse_status
+from workshopdemo.names import DemoKey
 from workshopdemo.observe import (
     JobFacts,
     Transition,
@@ -72,7 +73,7 @@ class Reconciler:
         self._stories = stories
         self._now = now
         self._clock = clock
-        self._memories: dict[str, _Memory] = defaultdict(_Memory)
+        self._memories: dict[DemoKey, _Memory] = defaultdict(_Memory)
         self._log_reads = asyncio.Semaphore(_LOG_READS)
 
     async def reconcile(self, key: DemoKey) -> float | None:
@@ -84,6 +85,7 @@ class Reconciler:
         """
         body = self._cache.demo(key)
         if body is None or "deletionTimestamp" in body["metadata"]:
+            self._memories.pop(key, None)
             return None
         try:
             demo = parse(body)
@@ -91,20 +93,21 @@ class Reconciler:
             told = parse_status(body)
             status = invalid_status(told, body["metadata"]["generation"], error, self._now())
             return await self._tell(body, told, status)
-        return await self._carry_out(demo, body)
-
-    def forget(self, uid: str) -> None:
-        """The demo is gone."""
-        self._memories.pop(uid, None)
+        try:
+            return await self._carry_out(demo, body)
+        except NotFoundError as error:
+            # The demo or its namespace is going; what is left of it goes with it.
+            logger.info("%s: %s", key, error)
+            return None
 
     async def _carry_out(self, demo: WorkshopDemo, body: dict[str, Any]) -> float | None:
         plan = build(demo, self._settings)
         problems = await self._apply(demo, plan)
-        await self._prune(demo, plan)
-        facts, unread = await self._facts(demo, plan, problems)
+        troubles = await self._prune(demo, plan)
+        facts = await self._facts(demo, plan, problems, troubles)
         observation = observe(demo, facts, self._story(demo, plan), self._now())
         again = await self._tell(body, demo.status, observation.status)
-        for problem in (*problems.values(), *unread):
+        for problem in (*problems.values(), *troubles):
             if problem.retriable:
                 raise problem
         if again is None and observation.recheck is not None:
@@ -116,6 +119,8 @@ class Reconciler:
         for intent in plan.intents:
             try:
                 await self._apply_one(demo, intent)
+            except NotFoundError:
+                raise
             except ClusterError as error:
                 problems[intent.name] = error
         return problems
@@ -127,7 +132,7 @@ class Reconciler:
                 return
             body = prepared(intent, None)
         else:
-            checked = self._memories[demo.uid].checked
+            checked = self._memories[demo.key].checked
             if checked.get(child.uid) == (child.version, intent.digest):
                 return
             live = child.intended
@@ -135,7 +140,7 @@ class Reconciler:
                 checked[child.uid] = (child.version, intent.digest)
                 return
             body = prepared(intent, live)
-        logger.info("%s/%s: applying %s %s", demo.namespace, demo.name, intent.kind, intent.name)
+        logger.info("%s: applying %s %s", demo.key, intent.kind, intent.name)
         answer = await self._cluster.apply(body)
         self._cache.put_child(intent.kind, answer)
         self._remember_applied(demo, intent)
@@ -145,27 +150,33 @@ class Reconciler:
         if child is not None and needs_apply(intent, child.intended):
             # An admission webhook that has its own mind: applying for ever would not change it.
             logger.warning("%s: the cluster changed what was applied", intent.name)
-            self._memories[demo.uid].checked[child.uid] = (child.version, intent.digest)
+            self._memories[demo.key].checked[child.uid] = (child.version, intent.digest)
 
-    async def _prune(self, demo: WorkshopDemo, plan: Plan) -> None:
+    async def _prune(self, demo: WorkshopDemo, plan: Plan) -> list[ClusterError]:
         jobs = {job.name: job for job in self._cache.children(demo.uid, "Job")}
+        troubles = []
         for name in superfluous(plan, [_pruning_facts(job) for job in jobs.values()]):
-            logger.info("%s/%s: removing Job %s", demo.namespace, demo.name, name)
-            await self._cluster.delete("Job", demo.namespace, name, jobs[name].uid)
-            self._cache.remove_child("Job", demo.uid, name, jobs[name].uid)
+            logger.info("%s: removing Job %s", demo.key, name)
+            try:
+                await self._cluster.delete("Job", demo.namespace, name, jobs[name].uid)
+            except ClusterError as error:
+                troubles.append(error)
+            else:
+                self._cache.remove_child("Job", demo.uid, name, jobs[name].uid)
+        return troubles
 
     async def _facts(
-        self, demo: WorkshopDemo, plan: Plan, problems: Problems
-    ) -> tuple[dict[str, JobFacts], list[ClusterError]]:
+        self, demo: WorkshopDemo, plan: Plan, problems: Problems, troubles: list[ClusterError]
+    ) -> dict[str, JobFacts]:
+        """What is known of each entry; what could not be asked now goes to `troubles`."""
         told = {status.name: status for status in demo.status.jobs}
         jobs = self._cache.children(demo.uid, "Job")
         pods = self._cache.children(demo.uid, "Pod")
         facts: dict[str, JobFacts] = {}
-        unread: list[ClusterError] = []
         for entry, name in plan.jobs.items():
             live = self._cache.child(demo.uid, "Job", name)
             own_pods = [pod for pod in pods if live is not None and _is_pod_of(pod, live)]
-            unread += await self._read_logs(demo, own_pods, told.get(entry))
+            troubles += await self._read_logs(demo, own_pods, told.get(entry))
             facts[entry] = JobFacts(
                 job=name,
                 live=live,
@@ -176,17 +187,17 @@ class Reconciler:
                     if job.labels.get(names.JOB_LABEL) == entry and job.name != name
                 ],
                 told=told.get(entry),
-                logs=self._memories[demo.uid].logs,
-                refusal=await self._refusal(live, own_pods),
+                logs=self._memories[demo.key].logs,
+                refusal=await self._refusal(live, own_pods, troubles),
                 problem=problems.get(name),
             )
-        return facts, unread
+        return facts
 
     async def _read_logs(
         self, demo: WorkshopDemo, pods: Sequence[Child], told: JobStatus | None
     ) -> list[ClusterError]:
         """Read what nobody has read yet; a log that cannot be read now is tried again later."""
-        logs = self._memories[demo.uid].logs
+        logs = self._memories[demo.key].logs
         unread = []
         for wanted in logs_wanted(pods, told):
             if wanted.pod_uid in logs:
@@ -208,11 +219,17 @@ class Reconciler:
         async with self._log_reads:
             return await self._cluster.pod_log(namespace, pod, container)
 
-    async def _refusal(self, live: Child | None, pods: Sequence[Child]) -> str | None:
+    async def _refusal(
+        self, live: Child | None, pods: Sequence[Child], troubles: list[ClusterError]
+    ) -> str | None:
         """Why the Job controller makes no Pod: only its Events say it."""
         if live is None or not needs_refusal(live, pods, self._now()):
             return None
-        events = await self._cluster.events_of(live.namespace, live.uid)
+        try:
+            events = await self._cluster.events_of(live.namespace, live.uid)
+        except ClusterError as error:
+            troubles.append(error)
+            return None
         refusals = [event for event in events if event.get("reason") == "FailedCreate"]
         refusals.sort(key=lambda event: str(event.get("lastTimestamp")))
         return str(refusals[-1].get("message")) if refusals else None
@@ -229,7 +246,7 @@ class Reconciler:
     async def _tell(self, body: dict[str, Any], told: Status, status: Status) -> float | None:
         """Write the status if it changed; gives the seconds to wait if it is too early for that."""
         metadata = body["metadata"]
-        memory = self._memories[metadata["uid"]]
+        memory = self._memories[DemoKey(metadata["namespace"], metadata["name"])]
         if status == told:
             memory.logs.clear()
             return None
@@ -238,18 +255,15 @@ class Reconciler:
             return early
         for transition in transitions(told, status):
             await self._post(metadata, transition)
-        try:
-            answer = await self._cluster.apply_status(
-                {
-                    "apiVersion": names.API_VERSION,
-                    "kind": names.KIND,
-                    # With its UID, a namesake that came meanwhile is not told this one's story.
-                    "metadata": {field: metadata[field] for field in ("name", "namespace", "uid")},
-                    "status": msgspec.to_builtins(status),
-                }
-            )
-        except NotFoundError:
-            return None
+        answer = await self._cluster.apply_status(
+            {
+                "apiVersion": names.API_VERSION,
+                "kind": names.KIND,
+                # With its UID, a namesake that came meanwhile is not told this one's story.
+                "metadata": {field: metadata[field] for field in ("name", "namespace", "uid")},
+                "status": msgspec.to_builtins(status),
+            }
+        )
         memory.written = self._clock()
         self._cache.put_demo(answer)
         return None
@@ -284,6 +298,8 @@ class Reconciler:
                     "count": 1,
                 }
             )
+        except NotFoundError:
+            raise
         except ClusterError as error:
             # Events are a courtesy (best effort in Kubernetes too); the status tells the same.
             logger.warning("%s", error)

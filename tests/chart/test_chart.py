@@ -8,7 +8,7 @@ import shutil
 import subprocess
 import tomllib
 from collections import defaultdict
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +17,7 @@ import yaml
 from lightkube import codecs
 
 from workshopdemo import settings
-from workshopdemo.cluster import access
+from workshopdemo.cluster import Access, access
 
 ROOT = Path(__file__).parents[2]
 CHART = ROOT / "charts/workshop-demo"
@@ -29,12 +29,19 @@ KUBERNETES = "1.34.0"
 
 Object = dict[str, Any]
 
-SERVED: dict[str, set[str]] = defaultdict(set)
-"""What the operator itself says it needs."""
-for needed in access.REQUIRED:
-    SERVED[f"{needed.resource}.{needed.group}".rstrip(".")].add(needed.verb)
 
-CRDS = {"customresourcedefinitions.apiextensions.k8s.io": {"list", "watch"}}
+def verbs(needed: Iterable[Access]) -> dict[str, set[str]]:
+    """Verbs by resource."""
+    found: dict[str, set[str]] = defaultdict(set)
+    for one in needed:
+        found[f"{one.resource}.{one.group}".rstrip(".")].add(one.verb)
+    return found
+
+
+# What the operator itself says it needs.
+SERVED = verbs(access.REQUIRED)
+CRDS = verbs(access.DISCOVERY)
+NAMESPACES = verbs(access.NAMESPACE_DISCOVERY)
 
 
 @pytest.fixture(scope="session")
@@ -205,7 +212,7 @@ class TestRights:
         (cluster_role,) = [each for each in objects if each["kind"] == "ClusterRole"]
         assert rules([cluster_role], "ClusterRole", "-discovery") == {
             **CRDS,
-            "namespaces": {"list", "watch"},
+            **NAMESPACES,
         }
 
     def test_people(self, helm: str) -> None:

@@ -1,6 +1,7 @@
 """The queue, with a clock that does not wait."""
 
 import asyncio
+import itertools
 import random
 from collections.abc import Awaitable, Callable
 
@@ -142,7 +143,7 @@ def test_failures_come_back_with_growing_pauses_and_stop_when_healed(
 
     play(look, story)
     assert len(times) == 15
-    pauses = [later - earlier for earlier, later in zip(times, times[1:], strict=False)]
+    pauses = [later - earlier for earlier, later in itertools.pairwise(times)]
     assert 0.5 <= pauses[0] <= 1.1
     assert pauses[3] > pauses[0]
     assert max(pauses) <= LONGEST_PAUSE + 0.1

@@ -8,8 +8,9 @@ import pytest
 
 from support import NOW, SETTINGS, CrashError, FakeCluster, demo_body, pod_body
 from workshopdemo import story
-from workshopdemo.cluster import Cache, DemoKey
+from workshopdemo.cluster import Cache
 from workshopdemo.errors import ForbiddenError, RejectedError, UnavailableError
+from workshopdemo.names import DemoKey
 from workshopdemo.reconcile import Reconciler
 from workshopdemo.settings import Settings
 

@@ -15,7 +15,15 @@ REQUIRED: Final = (
     Access("get", "", "pods/log"),
     *(Access(verb, "", "events") for verb in ("list", "create", "patch")),
 )
-"""Every verb the operator uses on every resource; the chart grants these (checked by a test)."""
+"""Every verb the operator uses on demos and their children; the chart grants these (a test)."""
+
+DISCOVERY: Final = tuple(
+    Access(verb, "apiextensions.k8s.io", "customresourcedefinitions") for verb in ("list", "watch")
+)
+"""Cluster-wide in any case: kopf notices by these when the CRD comes, goes or changes."""
+
+NAMESPACE_DISCOVERY: Final = tuple(Access(verb, "", "namespaces") for verb in ("list", "watch"))
+"""Where only some namespaces are served, kopf watches for their coming and going."""
 
 
 async def obstacles(cluster: Cluster, namespaces: Sequence[str]) -> list[str]:
@@ -25,27 +33,30 @@ async def obstacles(cluster: Cluster, namespaces: Sequence[str]) -> list[str]:
         cluster: the API server.
         namespaces: those served; none means all.
     """
-    found = []
-    for namespace in namespaces or (None,):
-        try:
-            found += await _obstacles_in(cluster, namespace)
-        except ClusterError as error:
-            found.append(f"{error}; it is tried again")
-            break
+    try:
+        discovery = DISCOVERY + (NAMESPACE_DISCOVERY if namespaces else ())
+        found = await _missing(cluster, discovery, None)
+        for namespace in namespaces or (None,):
+            found += await _missing(cluster, REQUIRED, namespace)
+            if not await cluster.serves_demos(namespace):
+                found.append(_NO_CRD)
+                break
+    except ClusterError as error:
+        return [f"{error}; it is tried again"]
     return found
 
 
-async def _obstacles_in(cluster: Cluster, namespace: str | None) -> list[str]:
+_NO_CRD: Final = (
+    f"the cluster does not know the kind {names.KIND}: install its CustomResourceDefinition "
+    "(kubectl apply -f crds/, or the chart with crds.install=true)"
+)
+
+
+async def _missing(cluster: Cluster, needed: Sequence[Access], namespace: str | None) -> list[str]:
     where = f"in namespace {namespace}" if namespace else "in all namespaces"
-    found = [
-        f"the operator's service account may not {access} {where}: "
-        f"add the verb to its {'Role' if namespace else 'ClusterRole'}"
-        for access in REQUIRED
+    role = "Role" if namespace else "ClusterRole"
+    return [
+        f"the operator's service account may not {access} {where}: add the verb to its {role}"
+        for access in needed
         if not await cluster.allowed(access, namespace)
     ]
-    if not await cluster.serves_demos(namespace):
-        found.append(
-            f"the cluster does not know the kind {names.KIND}: install its "
-            "CustomResourceDefinition (kubectl apply -f crds/, or the chart with crds.install=true)"
-        )
-    return found

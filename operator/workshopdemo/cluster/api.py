@@ -194,7 +194,8 @@ def _translated(what: str) -> Iterator[None]:
     try:
         yield
     except ApiError as error:
-        raise _error(what, error.status.code or 0, error.status.message or "") from None
+        code = _NOT_FOUND if _is_going(error) else error.status.code or 0
+        raise _error(what, code, error.status.message or "") from None
     except httpx2.HTTPStatusError as error:
         # A proxy or an API server that is starting answers without a Status object.
         raise _error(what, error.response.status_code, error.response.reason_phrase) from None
@@ -202,6 +203,13 @@ def _translated(what: str) -> Iterator[None]:
         raise UnavailableError(
             f"cannot {what}: no answer from the API server ({type(error).__name__})"
         ) from None
+
+
+def _is_going(error: ApiError) -> bool:
+    """Whether the namespace is being deleted: a 403, but no right would change it."""
+    details = error.status.details
+    causes = details.causes if details and details.causes else ()
+    return any(cause.reason == "NamespaceTerminating" for cause in causes)
 
 
 def _error(what: str, code: int, message: str) -> ClusterError:

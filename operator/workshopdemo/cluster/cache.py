@@ -7,17 +7,11 @@ newer (resource versions of one kind can be compared: KEP-5504).
 
 from collections import defaultdict
 from collections.abc import Iterable, Mapping
-from typing import Any, NamedTuple
+from typing import Any
 
 from workshopdemo import names
 from workshopdemo.facts import Child, Object, child_of
-
-
-class DemoKey(NamedTuple):
-    """Identity of a demo as its user knows it."""
-
-    namespace: str
-    name: str
+from workshopdemo.names import DemoKey
 
 
 class Cache:

@@ -1,0 +1,181 @@
+"""The operator's own life: restarts, missing rights, a lost API server, uninstalling. One at a time."""
+
+import time
+from collections.abc import Iterator
+
+import pytest
+from kubernetes.client import (
+    ApiClient,
+    ApiextensionsV1Api,
+    CustomObjectsApi,
+    RbacAuthorizationV1Api,
+)
+from world import FAILING, GROUP, PLURAL, QUICK, SYSTEM, VERSION, Chart, World, wait_for
+
+pytestmark = pytest.mark.disruptive
+
+# Asking whether one may do something is a POST, but nothing is stored by it.
+QUESTIONS = "selfsubjectaccessreviews"
+
+
+def writes(world: World) -> list[str]:
+    """The operator's writes so far, with their request ids."""
+    return [
+        f"{request['verb']} {request['requestURI']} {request['auditID']}"
+        for request in world.requests()
+        if request["verb"] in {"create", "update", "patch", "delete", "deletecollection"}
+        and request["stage"] == "ResponseComplete"
+        and request.get("objectRef", {}).get("resource") != QUESTIONS
+    ]
+
+
+@pytest.fixture(autouse=True)
+def _operator_is_well(world: World, chart: Chart) -> Iterator[None]:
+    yield
+    chart.install()
+
+
+def test_a_restarted_operator_writes_nothing(world: World) -> None:
+    world.apply(QUICK, FAILING)
+    world.apply(QUICK, {"name": "ci", "scenario": "CIPipeline"}, name="other")
+    for name in ("shop", "other"):
+        world.wait_for_phase("Ready", name)
+    time.sleep(3)
+    before = writes(world)
+    assert before, "the audit log tells of the operator's writes"
+    with world.operator_away():
+        pass
+    # Proof that it looked at everything: a new demo goes through it.
+    world.apply(QUICK, name="late")
+    world.wait_for_phase("Ready", "late")
+    new = [write for write in writes(world) if write not in before]
+    assert [write for write in new if "late" not in write] == []
+
+
+def test_what_happened_meanwhile_is_caught_up_with(world: World) -> None:
+    slow = QUICK | {"command": ["sh", "-c", "sleep 8; echo late"]}
+    world.apply(slow, FAILING)
+    edited = wait_for("the Job", lambda: world.job_of("ok"))["metadata"]["name"]
+    wait_for("its Pod", lambda: world.pods_of("ok"))
+    with world.operator_away():
+        world.kubectl("patch", "job", edited, "--type=merge", "-p", '{"spec":{"backoffLimit":1}}')
+        wait_for(
+            "the Job ends",
+            lambda: (world.job_of("ok").get("status") or {}).get("succeeded"),
+        )
+        world.apply(slow | {"name": "new"}, slow)
+    world.wait_for_phase("Ready")
+    assert world.entry("ok")["attempts"][0]["log"] == "late"
+    wait_for("drift is put right", lambda: world.job_of("ok")["spec"]["backoffLimit"] == 6)
+    wait_for("pruning", lambda: len(world.jobs()) == 2)
+
+
+def test_an_operator_killed_again_and_again_loses_nothing(world: World) -> None:
+    for number in range(8):
+        world.apply(QUICK, FAILING, {"name": "ci", "scenario": "CIPipeline"}, name=f"d{number}")
+    for _ in range(6):
+        time.sleep(2)
+        world.kubectl(
+            *("-n", SYSTEM, "delete", "pod", "-l", "app.kubernetes.io/name=workshop-demo"),
+            *("--grace-period=0", "--force", "--wait=false"),
+        )
+    for number in range(8):
+        status = world.wait_for_phase("Ready", f"d{number}", deadline=240)
+        assert all(job["attempts"][-1]["log"] for job in status["jobs"])
+        assert all("history" not in job for job in status["jobs"]), "nothing ran twice"
+    assert len(world.jobs()) == 24
+
+
+def test_an_operator_that_comes_before_its_crd_says_so_and_waits(
+    world: World, api: ApiClient, chart: Chart
+) -> None:
+    chart.uninstall()
+    extensions = ApiextensionsV1Api(api)
+    extensions.delete_custom_resource_definition(f"{PLURAL}.{GROUP}")
+    wait_for("the CRD is gone", lambda: not _crd_exists(extensions))
+    crd = chart.path.parents[1] / "crds" / f"{PLURAL}.{GROUP}.yaml"
+    chart.install("--set", "crds.install=false", "--wait=false")
+    wait_for("its word", lambda: "does not know the kind WorkshopDemo" in world.operator_log())
+    assert not world.operator_is_ready()
+    world.kubectl("apply", "--server-side", "-f", str(crd))
+    wait_for("ready", world.operator_is_ready)
+    world.apply(QUICK)
+    world.wait_for_phase("Ready")
+    # Helm takes over only what is its own.
+    extensions.delete_custom_resource_definition(f"{PLURAL}.{GROUP}")
+    wait_for("the CRD is gone", lambda: not _crd_exists(extensions))
+
+
+def _crd_exists(extensions: ApiextensionsV1Api) -> bool:
+    found = extensions.list_custom_resource_definition(
+        field_selector=f"metadata.name={PLURAL}.{GROUP}"
+    )
+    return bool(found.items)
+
+
+@pytest.mark.parametrize(
+    ("verb", "resource"),
+    [("patch", "jobs"), ("watch", "pods"), ("patch", "workshopdemos/status"), ("get", "pods/log")],
+)
+def test_a_missing_verb_is_named_and_its_return_noticed(
+    world: World, api: ApiClient, verb: str, resource: str
+) -> None:
+    rbac = RbacAuthorizationV1Api(api)
+    role = rbac.read_cluster_role("workshop-demo")
+    for rule in role.rules:
+        if resource in rule.resources:
+            rule.verbs = [each for each in rule.verbs if each != verb]
+    world.scale_operator(0)
+    rbac.patch_cluster_role("workshop-demo", {"rules": role.rules})
+    world.apps.patch_namespaced_deployment_scale("workshop-demo", SYSTEM, {"spec": {"replicas": 1}})
+    world.apply(QUICK)
+    wait_for("its word", lambda: f"may not {verb} {resource}" in world.operator_log())
+    assert not world.operator_is_ready()
+    if (verb, resource) == ("patch", "jobs"):
+        status = world.wait_for_phase("Degraded")
+        assert status["jobs"][0]["reason"] == "Forbidden"
+        assert 'cannot patch resource "jobs"' in status["jobs"][0]["message"]
+    full = api.sanitize_for_serialization(role.rules)
+    for rule in full:
+        if resource in rule["resources"]:
+            rule["verbs"].append(verb)
+    rbac.patch_cluster_role("workshop-demo", {"rules": full})
+    world.wait_for_phase("Ready")
+    wait_for("ready", world.operator_is_ready)
+
+
+def test_a_lost_api_server_is_outlived(world: World) -> None:
+    world.apply(QUICK | {"command": ["sh", "-c", "sleep 30; echo meanwhile"]})
+    wait_for("its Pod", lambda: world.pods_of("ok"))
+    pod = world.operator_pod()
+    manifest = "/etc/kubernetes/manifests/kube-apiserver.yaml"
+    world.node("mv", manifest, "/root/kube-apiserver.yaml")
+    try:
+        time.sleep(60)
+    finally:
+        world.node("mv", "/root/kube-apiserver.yaml", manifest)
+    wait_for("the API server", world.core.get_api_resources, deadline=180)
+    world.wait_for_phase("Ready", deadline=240)
+    assert world.entry("ok")["attempts"][-1]["log"] == "meanwhile"
+    world.apply(FAILING, name="after")
+    world.wait_for_phase("Ready", "after")
+    assert world.operator_pod() == pod
+
+
+def test_uninstalling_in_the_wrong_order_leaves_nothing(
+    world: World, api: ApiClient, chart: Chart
+) -> None:
+    world.apply(QUICK, FAILING, QUICK | {"name": "long", "command": ["sleep", "600"]})
+    wait_for("a running Pod", lambda: world.pods_of("long"))
+    chart.uninstall()
+    world.core.delete_namespace(world.namespace)
+    wait_for("the namespace is gone", lambda: not _namespace_exists(world), deadline=60)
+    left = CustomObjectsApi(api).list_cluster_custom_object(GROUP, VERSION, PLURAL)["items"]
+    assert [each for each in left if each["metadata"]["namespace"] == world.namespace] == []
+    kinds = ("clusterrole", "clusterrolebinding")
+    assert "workshop-demo" not in world.kubectl("get", ",".join(kinds), "-o", "name")
+
+
+def _namespace_exists(world: World) -> bool:
+    names = [item.metadata.name for item in world.core.list_namespace().items]
+    return world.namespace in names

@@ -1,0 +1,292 @@
+"""What a test does and sees: a user with kubectl, and a witness who asks the API server itself."""
+
+import json
+import os
+import subprocess
+import time
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, TypeVar
+
+import yaml
+from kubernetes.client import (
+    ApiClient,
+    AppsV1Api,
+    BatchV1Api,
+    CoreV1Api,
+    CustomObjectsApi,
+)
+from kubernetes.client.exceptions import ApiException
+from pytest_kind.cluster import KindCluster
+
+GROUP, VERSION, PLURAL = "workshopdemo.dev", "v1alpha1", "workshopdemos"
+SYSTEM = "workshop-system"
+DEADLINE = 150.0
+
+T = TypeVar("T")
+
+QUICK: dict[str, Any] = {
+    "name": "ok",
+    "scenario": "Custom",
+    "image": "busybox:1.37.0",
+    "command": ["sh", "-c", "echo working; echo done"],
+}
+"""An entry that is over in a moment."""
+
+FAILING: dict[str, Any] = QUICK | {
+    "name": "bad",
+    "command": ["sh", "-c", "echo no such file >&2; exit 3"],
+    "backoffLimit": 0,
+    "expected": "Failed",
+    "expectedReason": "BackoffLimitExceeded",
+}
+"""An entry whose lesson is its failure."""
+
+
+def wait_for(what: str, look: Callable[[], T | None], deadline: float = DEADLINE) -> T:
+    """Poll until `look` gives something true; its own assertion errors count as "not yet"."""
+    end = time.monotonic() + deadline
+    last: object = None
+    while True:
+        try:
+            last = look()
+        except AssertionError as error:
+            last = error
+        except ApiException as error:
+            if error.status not in {404, 409, 429, 500, 503}:
+                raise
+            last = error
+        else:
+            if last:
+                return last  # type: ignore[return-value]
+        if time.monotonic() > end:
+            raise AssertionError(f"not within {deadline:.0f} s: {what}; last seen: {last}")
+        time.sleep(0.3)
+
+
+@dataclass(frozen=True)
+class Chart:
+    """The chart by helm's own command line."""
+
+    helm: str
+    kubeconfig: str
+    context: str
+    image: str
+    path: Path
+
+    def install(self, *arguments: str, namespace: str = SYSTEM) -> None:
+        """Install or upgrade, and wait until the operator is ready."""
+        repository, _, tag = self.image.rpartition(":")
+        self._run(
+            *("upgrade", "--install", "workshop-demo", str(self.path), "--namespace", namespace),
+            *("--create-namespace", "--wait", "--timeout", "120s"),
+            *("--set", f"image.repository={repository}", "--set", f"image.tag={tag}"),
+            *arguments,
+        )
+
+    def uninstall(self, namespace: str = SYSTEM) -> None:
+        """Remove the release; its CRD stays, as the values say."""
+        self._run("uninstall", "workshop-demo", "--namespace", namespace, "--wait")
+
+    def _run(self, *arguments: str) -> None:
+        access = ("--kubeconfig", self.kubeconfig, "--kube-context", self.context)
+        done = subprocess.run(
+            [self.helm, *arguments, *access], capture_output=True, text=True, check=False
+        )
+        assert done.returncode == 0, done.stdout + done.stderr
+
+
+class World:
+    """A namespace in the cluster."""
+
+    def __init__(self, api: ApiClient, cluster: KindCluster, namespace: str) -> None:
+        self.api = api
+        self.cluster = cluster
+        self.namespace = namespace
+        self.core = CoreV1Api(api)
+        self.batch = BatchV1Api(api)
+        self.apps = AppsV1Api(api)
+        self.custom = CustomObjectsApi(api)
+        self._namespaces: list[str] = []
+
+    # What a user does.
+
+    def kubectl(self, *arguments: str, fails: bool = False) -> str:
+        """kubectl in this namespace; gives all it prints."""
+        command = [str(self.cluster.kubectl_path), "-n", self.namespace, *arguments]
+        done = subprocess.run(
+            command,
+            env=os.environ | {"KUBECONFIG": str(self.cluster.kubeconfig_path)},
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+            check=False,
+        )
+        assert (done.returncode != 0) is fails, f"{' '.join(arguments)}: {done.stdout}"
+        return done.stdout
+
+    def create_namespace(self, name: str, labels: Mapping[str, str] | None = None) -> None:
+        self.core.create_namespace({"metadata": {"name": name, "labels": dict(labels or {})}})
+        self._namespaces.append(name)
+
+    def apply(self, *jobs: Mapping[str, Any], name: str = "shop", namespace: str = "") -> None:
+        """Apply a demo as a user does: server-side, the whole of it."""
+        manifest = {
+            "apiVersion": f"{GROUP}/{VERSION}",
+            "kind": "WorkshopDemo",
+            "metadata": {"name": name, "namespace": namespace or self.namespace},
+            "spec": {"jobs": [dict(job) for job in jobs]},
+        }
+        self.apply_manifest(manifest)
+
+    def apply_manifest(self, manifest: Mapping[str, Any]) -> None:
+        command = [str(self.cluster.kubectl_path), "apply", "--server-side", "-f", "-"]
+        done = subprocess.run(
+            command,
+            env=os.environ | {"KUBECONFIG": str(self.cluster.kubeconfig_path)},
+            input=yaml.safe_dump(dict(manifest)),
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+        assert done.returncode == 0, done.stderr
+
+    def delete_demo(self, name: str = "shop") -> None:
+        self.custom.delete_namespaced_custom_object(GROUP, VERSION, self.namespace, PLURAL, name)
+
+    # What a witness sees.
+
+    def demo(self, name: str = "shop", namespace: str = "") -> dict[str, Any]:
+        return self.custom.get_namespaced_custom_object(
+            GROUP, VERSION, namespace or self.namespace, PLURAL, name
+        )
+
+    def status(self, name: str = "shop", namespace: str = "") -> dict[str, Any]:
+        """The status, once it tells of the spec as it is now."""
+        demo = self.demo(name, namespace)
+        status = demo.get("status") or {}
+        assert status.get("observedGeneration") == demo["metadata"]["generation"], (
+            "not observed yet"
+        )
+        return status
+
+    def entry(self, entry: str, name: str = "shop") -> dict[str, Any]:
+        (found,) = [job for job in self.status(name)["jobs"] if job["name"] == entry]
+        return found
+
+    def wait_for_phase(
+        self, phase: str, name: str = "shop", namespace: str = "", deadline: float = DEADLINE
+    ) -> dict[str, Any]:
+        """Wait for the phase; gives the status."""
+
+        def look() -> dict[str, Any] | None:
+            status = self.status(name, namespace)
+            assert status["phase"] == phase, f"{status['phase']}: {status['summary']}"
+            return status
+
+        return wait_for(f"{name} is {phase}", look, deadline)
+
+    def jobs(self, namespace: str = "") -> list[dict[str, Any]]:
+        found = self.batch.list_namespaced_job(namespace or self.namespace).items
+        return [self.api.sanitize_for_serialization(job) for job in found]
+
+    def job_of(self, entry: str, run: int = 1, demo: str = "shop") -> dict[str, Any]:
+        selector = f"workshopdemo.dev/job={entry},workshopdemo.dev/demo={demo}"
+        found = self.batch.list_namespaced_job(
+            self.namespace, label_selector=f"{selector},workshopdemo.dev/run={run}"
+        ).items
+        assert len(found) == 1, f"{len(found)} Jobs of {entry}, run {run}"
+        return self.api.sanitize_for_serialization(found[0])
+
+    def pods_of(self, entry: str) -> list[dict[str, Any]]:
+        selector = f"workshopdemo.dev/job={entry}"
+        found = self.core.list_namespaced_pod(self.namespace, label_selector=selector).items
+        return [self.api.sanitize_for_serialization(pod) for pod in found]
+
+    def events(self, reason: str) -> list[dict[str, Any]]:
+        found = self.core.list_namespaced_event(
+            self.namespace, field_selector=f"reason={reason}"
+        ).items
+        return [self.api.sanitize_for_serialization(event) for event in found]
+
+    # The operator, as its administrator sees it.
+
+    def operator_pod(self) -> str:
+        """Name of the operator's running Pod."""
+        pods = self.core.list_namespaced_pod(
+            SYSTEM, label_selector="app.kubernetes.io/name=workshop-demo"
+        ).items
+        alive = [pod for pod in pods if not pod.metadata.deletion_timestamp]
+        assert len(alive) == 1, f"{len(alive)} operators"
+        return str(alive[0].metadata.name)
+
+    def operator_is_ready(self) -> bool:
+        pod = self.core.read_namespaced_pod(self.operator_pod(), SYSTEM)
+        return any(c.type == "Ready" and c.status == "True" for c in pod.status.conditions or ())
+
+    def operator_log(self) -> str:
+        return str(self.core.read_namespaced_pod_log(self.operator_pod(), SYSTEM))
+
+    def scale_operator(self, replicas: int) -> None:
+        self.apps.patch_namespaced_deployment_scale(
+            "workshop-demo", SYSTEM, {"spec": {"replicas": replicas}}
+        )
+
+        def look() -> bool:
+            pods = self.core.list_namespaced_pod(
+                SYSTEM, label_selector="app.kubernetes.io/name=workshop-demo"
+            ).items
+            return len(pods) == replicas and (replicas == 0 or self.operator_is_ready())
+
+        wait_for(f"{replicas} operators", look)
+
+    def requests(self) -> list[dict[str, Any]]:
+        """The operator's requests so far, by the API server's audit log."""
+        log = self.node("cat", "/var/log/kubernetes/audit.log")
+        return [json.loads(line) for line in log.splitlines() if line.endswith("}")]
+
+    def node(self, *command: str) -> str:
+        """Run a command on the control-plane node."""
+        return subprocess.run(
+            ["docker", "exec", f"{self.cluster.name}-control-plane", *command],
+            check=True,
+            capture_output=True,
+            text=True,
+        ).stdout
+
+    @contextmanager
+    def operator_away(self) -> Iterator[None]:
+        """No operator meanwhile."""
+        self.scale_operator(0)
+        try:
+            yield
+        finally:
+            self.scale_operator(1)
+
+    # The end.
+
+    def story_of_failure(self) -> str:
+        """What the cluster says, for the one who reads a failed test."""
+        parts = []
+        for command in (
+            ("get", "wd,jobs,pods", "-o", "wide"),
+            ("get", "wd", "-o", "yaml"),
+            ("get", "events", "--sort-by=.lastTimestamp"),
+            ("-n", SYSTEM, "get", "pods"),
+            ("-n", SYSTEM, "logs", "deployment/workshop-demo", "--tail=60"),
+        ):
+            try:
+                parts.append(f"$ kubectl {' '.join(command)}\n{self.kubectl(*command)}")
+            except AssertionError as error:
+                parts.append(str(error))
+        return "\n".join(parts)
+
+    def clean_up(self) -> None:
+        for name in self._namespaces:
+            try:
+                self.core.delete_namespace(name)
+            except ApiException as error:
+                if error.status != 404:
+                    raise
