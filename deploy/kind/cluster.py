@@ -77,6 +77,8 @@ def up(name: str) -> Access:
     found = nodes(name)
     health = check(name, found)
     if health is Health.DEAD:
+        # Starting its nodes again is no cure: Docker deals their addresses out anew, and those of
+        # etcd and of the API server are in their certificates.
         console.say(f"Cluster {name} is half dead ({describe(found)}): it is replaced.")
         delete(name)
     if health is Health.ALIVE:

@@ -8,6 +8,7 @@ import host
 from pins import FILES, fingerprint
 from steps import Failure, output, run
 
+NO_REGISTRY = "No image registry answers, so images are built here, and"
 # Removed from every tree: manuals, what belongs to this machine, what only apt wants.
 CLUTTER = (
     "dev/*",
@@ -84,14 +85,16 @@ class Tree:
 
 def require() -> None:
     """Refuse at once where no tree can be built."""
-    if not host.has_apt() or not mirrors():
-        raise Failure(
-            "No image registry answers, and building the images here needs Debian: "
-            "connect to a registry, or use a Debian machine."
-        )
+    if not host.has_apt():
+        raise Failure(f"{NO_REGISTRY} building here needs Debian: use one or the other.")
     if not host.is_root():
-        raise Failure("No image registry answers, and building images here needs root: use sudo.")
+        raise Failure(f"{NO_REGISTRY} building here needs root: use sudo.")
     host.install_packages({"mmdebstrap": "mmdebstrap"}, "Building images")
+    if not mirrors():
+        # apt knows whose archive it is only once it has read the archive's index.
+        run([*host.APT, "update"], otherwise="apt-get update failed: repair apt and try again.")
+    if not mirrors():
+        raise Failure(f"{NO_REGISTRY} apt is configured with no Debian mirror to build from.")
 
 
 def sources(suite: str) -> str:

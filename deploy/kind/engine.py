@@ -12,6 +12,7 @@ from pins import FILES
 from steps import Failure, output, run, step
 
 SHIM = "oci-runtime-without-sys-resource"
+SOCKET = Path("/var/run/docker.sock")
 PID_FILE = Path("/var/run/docker.pid")
 START_SECONDS = 60
 INOTIFY = Path("/proc/sys/fs/inotify/max_user_instances")
@@ -38,6 +39,8 @@ def answers() -> bool:
 def _refuse_what_cannot_be_started() -> None:
     if os.environ.get("DOCKER_HOST"):
         raise Failure("DOCKER_HOST names an engine that does not answer: start it or unset it.")
+    if SOCKET.exists() and not os.access(SOCKET, os.W_OK):
+        raise Failure("You may not talk to Docker: join the group docker, or use sudo.")
     if host.has_init_system() and host.which("dockerd") and not host.is_root():
         raise Failure("Docker does not answer: start it (`sudo systemctl start docker`).")
     if host.has_apt() and host.is_root():

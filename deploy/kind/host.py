@@ -70,7 +70,9 @@ def which(command: str) -> str | None:
 
 def require_memory() -> None:
     """Refuse a machine on which the nodes would be killed."""
-    total = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
+    # The engine may be in a virtual machine with less than this one.
+    engine = output(["docker", "info", "--format", "{{.MemTotal}}"])
+    total = int(engine or 0) or os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
     if total < NEEDED_MEMORY:
         raise Failure(
             f"This machine has {total / GIB:.1f} GiB of memory; a three-node cluster "

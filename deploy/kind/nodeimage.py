@@ -46,6 +46,7 @@ PAUSE = debian.Tree("pause", PINS.debian["node"], ("catatonit",))
 TREES = (NODE, KUBE_PROXY, PAUSE, images.BUSYBOX)
 PROGRAMS = ("crictl", "coredns", "local-path-provisioner")
 STATIC_PODS = ("kube-apiserver", "kube-controller-manager", "kube-scheduler")
+NODE_IMAGES_KEPT = 3
 NODE_PROGRAMS = ("kubelet", "kubeadm", "kubectl")
 
 
@@ -95,6 +96,7 @@ def _build() -> str:
     together(_compile, _gather)
     with step("node image assembled"), cache.scratch("node") as work:
         _assemble(work)
+    registry.forget_older(built_ref().partition(":")[0], kept=NODE_IMAGES_KEPT)
     return built_ref()
 
 

@@ -24,6 +24,13 @@ def label(ref: str, name: str) -> str:
     )
 
 
+def forget_older(repository: str, kept: int) -> None:
+    """Remove images built here that newer ones replace; the engine keeps those in use."""
+    listed = output(["docker", "image", "ls", "--format", "{{.Repository}}:{{.Tag}}", repository])
+    for ref in listed.splitlines()[kept:]:
+        output(["docker", "image", "rm", ref])
+
+
 def pull(ref: str) -> bool:
     """Pull an image; a registry that did not answer once is not asked again in this run."""
     host = oci.full_name(ref).partition("/")[0]

@@ -55,6 +55,7 @@ def built(name: str) -> Path | None:
 
 
 def _build(name: str) -> Path:
+    _require_go(f"{name} {PINS.minimum.get(name, PINS.versions['kubernetes'])} is not installed")
     with step(f"{name} from its Go module"):
         return KUBECTL.directory() / name if name == "kubectl" else program(name)
 
@@ -124,15 +125,17 @@ COLLECTOR = Module("collector", (".",))
 
 
 def _go(arguments: list[str], problem: str, cwd: Path | None = None, **env: str) -> None:
-    _require_go()
+    _require_go("Programs are missing")
     run(["go", *arguments], otherwise=problem, cwd=cwd, env={"CGO_ENABLED": "0", **env})
 
 
-def _require_go() -> None:
+def _require_go(problem: str) -> None:
     needed = PINS.minimum["go"]
     found = output(["go", "version"])
     # GOTOOLCHAIN=auto fetches a newer one by itself.
     fetches = output(["go", "env", "GOTOOLCHAIN"]) not in ("", "local")
     if not found or (version_of(found) < version_of(needed) and not fetches):
-        have = f"Go here is {found.split()[2]}" if found else "Go is not installed"
-        raise Failure(f"{have}, and building needs Go {needed}: install that and try again.")
+        have = found.split()[2] if found else "none"
+        raise Failure(
+            f"{problem}, and building needs Go {needed} (here: {have}): install one of them."
+        )

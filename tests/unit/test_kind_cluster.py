@@ -14,6 +14,7 @@ from unit.kind_modules import KIND, load
 cache = load("cache")
 cluster = load("cluster")
 demo = load("demo")
+engine = load("engine")
 host = load("host")
 oci = load("oci")
 steps = load("steps")
@@ -191,3 +192,12 @@ def test_a_story_fits_the_width_but_commands_stay_whole() -> None:
     assert lines[0] == "Job"
     assert any(line.endswith(command) for line in lines)
     assert all(len(line) <= 60 for line in lines if command not in line)
+
+
+@pytest.mark.parametrize("content", ["1", "999999999", "", "no number"])
+def test_a_pid_file_that_is_not_dockerds_is_removed(content, tmp_path) -> None:
+    pid_file = tmp_path / "docker.pid"
+    pid_file.write_text(content)
+    engine._forget_stale_pid(pid_file)
+    assert not pid_file.exists()
+    engine._forget_stale_pid(pid_file)
