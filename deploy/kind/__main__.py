@@ -64,6 +64,7 @@ def _operator_image(_: argparse.Namespace) -> None:
 def _load(arguments: argparse.Namespace) -> None:
     with cache.exclusive("load"):
         engine.ensure()
+        cluster.require(arguments.name)
         refs = arguments.ref or [*images.ensure(["busybox"]), operatorimage.ensure()]
         cluster.load(arguments.name, refs)
 

@@ -127,17 +127,21 @@ def describe(found: Sequence[Node]) -> str:
 
 def _answers(name: str) -> bool:
     """Whether every node is ready; kubeconfig is written anew when it is stale."""
-    ready = ["wait", "--for=condition=Ready", "nodes", "--all", f"--timeout={ANSWER_SECONDS}s"]
-    probe = ["get", "--raw", "/readyz", "--request-timeout=5s"]
-    if not output(access(name).kubectl(*probe)):
-        _export_kubeconfig(name)
+    probe = access(name).kubectl("get", "--raw", "/readyz", "--request-timeout=5s")
+    if not output(probe) and not _export_kubeconfig(name):
+        return False
     deadline = time.monotonic() + ANSWER_SECONDS
-    while not output(access(name).kubectl(*probe)):
+    while not output(probe):
         if time.monotonic() > deadline:
             return False
         time.sleep(1)
-    printed = output(access(name).kubectl(*ready), timeout=ANSWER_SECONDS + 5)
+    printed = output(_wait_for_nodes(name, ANSWER_SECONDS), timeout=ANSWER_SECONDS + 5)
     return printed.count("condition met") == NODES
+
+
+def _wait_for_nodes(name: str, seconds: int) -> list[str | Path]:
+    wait = ["wait", "--for=condition=Ready", "nodes", "--all", f"--timeout={seconds}s"]
+    return access(name).kubectl(*wait)
 
 
 def _prepare() -> str:
@@ -151,24 +155,11 @@ def _prepare() -> str:
 
 
 def _create(name: str, image: str) -> None:
-    target = access(name)
-    config = _write_config()
-    options: list[str | Path] = [
-        "--image",
-        image,
-        "--config",
-        config,
-        "--wait",
-        f"{READY_SECONDS}s",
-    ]
+    create = _kind("create", "cluster", "--name", name, *access(name).flags)
+    create += ["--image", image, "--config", _write_config(), "--wait", f"{READY_SECONDS}s"]
+    run(create, otherwise=f"kind could not create cluster {name}: its log says why.")
     run(
-        _kind("create", "cluster", "--name", name, *target.flags, *options),
-        otherwise=f"kind could not create cluster {name}: its log says why.",
-    )
-    run(
-        target.kubectl(
-            "wait", "--for=condition=Ready", "nodes", "--all", f"--timeout={READY_SECONDS}s"
-        ),
+        _wait_for_nodes(name, READY_SECONDS),
         otherwise=f"A node of cluster {name} is not ready after {READY_SECONDS} s.",
     )
 
@@ -193,10 +184,14 @@ def down(name: str) -> None:
         console.say(f"There is no cluster {name}.")
 
 
-def load(name: str, refs: Sequence[str]) -> None:
-    """Copy images to the nodes; kind skips those that a node has already."""
+def require(name: str) -> None:
+    """Refuse a cluster that is not here."""
     if not nodes(name):
         raise Failure(f"There is no cluster {name} here: `python3 deploy/kind up --name {name}`.")
+
+
+def load(name: str, refs: Sequence[str]) -> None:
+    """Copy images to the nodes; kind skips those that a node has already."""
     with step(f"images on the nodes of {name}"):
         run(
             _kind("load", "docker-image", "--name", name, *refs),
@@ -204,11 +199,13 @@ def load(name: str, refs: Sequence[str]) -> None:
         )
 
 
-def _export_kubeconfig(name: str) -> None:
-    run(
-        _kind("export", "kubeconfig", "--name", name, *access(name).flags),
-        otherwise=f"kind could not export the kubeconfig of cluster {name}.",
-    )
+def _export_kubeconfig(name: str) -> bool:
+    """A control plane that was killed early has none to export."""
+    try:
+        run(_kind("export", "kubeconfig", "--name", name, *access(name).flags))
+    except Failure:
+        return False
+    return True
 
 
 def _kind(*arguments: str | Path) -> list[str | Path]:

@@ -16,7 +16,6 @@ from steps import Failure, run, step
 # On images built here: the hash of what went in, so that a changed pin replaces them.
 INPUTS_LABEL = "workshopdemo.dev/inputs"
 DEMO_IMAGES = ("busybox", "collector", "aggregator", "postgres")
-CERTIFICATES = "etc/ssl/certs/ca-certificates.crt"
 
 BUSYBOX = debian.Tree("busybox", PINS.debian["images"], ("busybox-static",))
 PYTHON = debian.Tree(
@@ -117,10 +116,9 @@ def _program(name: str, program: Path, installed_as: str) -> oci.Image:
     def make(directory: Path) -> None:
         with cache.scratch(name) as root:
             place(program, root / installed_as)
-            place(Path("/") / CERTIFICATES, root / CERTIFICATES)
             oci.pack(directory / "layer.tar", root, directories=["tmp"])
 
-    layer = cache.artefact(f"image-{name}", program.parent.name, make) / "layer.tar"
+    layer = cache.artefact(f"image-{name}", _inputs(name), make) / "layer.tar"
     return oci.Image(PINS.images[name], (layer,), entrypoint=(f"/{installed_as}",))
 
 

@@ -46,8 +46,8 @@ PAUSE = debian.Tree("pause", PINS.debian["node"], ("catatonit",))
 TREES = (NODE, KUBE_PROXY, PAUSE, images.BUSYBOX)
 PROGRAMS = ("crictl", "coredns", "local-path-provisioner")
 STATIC_PODS = ("kube-apiserver", "kube-controller-manager", "kube-scheduler")
-NODE_IMAGES_KEPT = 3
 NODE_PROGRAMS = ("kubelet", "kubeadm", "kubectl")
+NODE_IMAGES_KEPT = 3
 
 
 def ensure() -> str:
@@ -186,6 +186,5 @@ def _program_image(
     name = name or program.name
     root = work / f"image-{name}"
     images.place(program, root / "usr/local/bin" / name)
-    images.place(Path("/") / images.CERTIFICATES, root / images.CERTIFICATES)
     layer = oci.pack(work / f"{name}.tar", root, directories=["tmp"])
     return oci.Image(ref, (layer,), entrypoint=(f"/usr/local/bin/{name}",) if starts else ())

@@ -15,7 +15,7 @@ from typing import IO
 
 import cache
 
-KEPT_LOGS = 20
+KEPT_LOGS = 60
 QUIET_SECONDS = 60
 
 
@@ -33,6 +33,7 @@ class Console:
         self._active: dict[str, float] = {}
         self._notes: dict[str, str] = {}
         self._said = time.monotonic()
+        self._ticker = threading.Thread(target=self._tick, daemon=True)
 
     def say(self, text: str) -> None:
         """Print a line, above the live one."""
@@ -44,9 +45,9 @@ class Console:
     def begin(self, title: str) -> None:
         """Show a step as running."""
         with self._lock:
-            if not self._active:
-                threading.Thread(target=self._tick, daemon=True).start()
             self._active[title] = time.monotonic()
+            if not self._ticker.is_alive():
+                self._ticker.start()
         if not self._live:
             self.say(f"  … {title}")
 
@@ -65,7 +66,7 @@ class Console:
             self.say(f"    {text}")
 
     def _tick(self) -> None:
-        while self._active:
+        while True:
             with self._lock:
                 now = time.monotonic()
                 line = ", ".join(self._describe(title, now) for title in self._active)
@@ -160,21 +161,15 @@ def run(
     otherwise: str = "",
     env: Mapping[str, str] | None = None,
     cwd: Path | None = None,
-    stdin: IO[bytes] | str | None = None,
-    timeout: float | None = None,
+    stdin: str | None = None,
 ) -> None:
     """Run a command with its output in the log; `otherwise` says what its failure means."""
     with log_path().open("a") as log:
         log.write(f"$ {' '.join(map(str, argv))}\n")
         log.flush()
-        with _started(argv, log, env=env, cwd=cwd, stdin=stdin) as process:
-            try:
-                process.communicate(stdin if isinstance(stdin, str) else None, timeout)
-                code = process.returncode
-            except subprocess.TimeoutExpired:
-                process.kill()
-                code = -1
-    if code:
+        with _started(argv, log, env=env, cwd=cwd) as process:
+            process.communicate(stdin)
+    if process.returncode:
         raise Failure(f"{otherwise or f'{argv[0]} failed.'} Log: {log_path()}")
 
 
@@ -196,13 +191,11 @@ def _started(
     *,
     env: Mapping[str, str] | None,
     cwd: Path | None,
-    stdin: IO[bytes] | str | None,
 ) -> Iterator[subprocess.Popen[str]]:
-    source = subprocess.PIPE if isinstance(stdin, str) else stdin or subprocess.DEVNULL
     try:
         process = subprocess.Popen(
             list(map(str, argv)),
-            stdin=source,
+            stdin=subprocess.PIPE,
             stdout=log,
             stderr=subprocess.STDOUT,
             text=True,

@@ -1,5 +1,6 @@
 """kind, kubectl and helm: the installed ones that fit, else pinned ones built from Go modules."""
 
+import functools
 import shutil
 from dataclasses import dataclass
 from pathlib import Path
@@ -17,6 +18,7 @@ VERSION_COMMANDS = {
 }
 
 
+@functools.cache
 def tool(name: str) -> Path:
     """The program's path; it is built when nothing that fits is installed."""
     return available(name) or _build(name)
