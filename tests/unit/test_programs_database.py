@@ -5,12 +5,13 @@ import sqlite3
 import subprocess
 import sys
 from collections.abc import Iterator
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
 
 from program_runs import SOURCE_ROOT, finish, run, start
-from workshopdemo.programs import database_migration
+from workshopdemo.programs import database_migration, nightly_report, shop
 from workshopdemo.programs.database import DatabaseError, SQLite
 from workshopdemo.programs.database_migration import (
     Migration,
@@ -22,6 +23,7 @@ from workshopdemo.programs.database_migration import (
 )
 from workshopdemo.programs.env import SettingError
 from workshopdemo.programs.say import LINE_LENGTH
+from workshopdemo.programs.table import aligned, money
 
 LATEST = "The schema has version 5 (0005_daily_sales)."
 
@@ -212,3 +214,111 @@ class TestMigration:
         assert code == 1
         assert "unable to open database file" in " ".join(lines)
         assert "Traceback" not in " ".join(lines)
+
+
+NIGHT = datetime(2020, 11, 21, 2, 0, tzinfo=UTC)
+
+
+class TestNightlyReport:
+    def test_of_an_empty_volume(self, tmp_path: Path) -> None:
+        code, lines = run("nightly_report", DATA_DIR=str(tmp_path))
+        assert code == 0, lines
+        assert "The database has no schema yet: applying the missing migrations first." in lines
+        assert (
+            "The shop is a played one: it has now sold on 7 day(s) that had no orders yet." in lines
+        )
+        assert lines[-1].startswith("Report is done: ")
+
+    def test_again(self, database: SQLite, capsys: pytest.CaptureFixture[str]) -> None:
+        nightly_report.report(database, NIGHT)
+        first = capsys.readouterr().out.partition("Sales of Friday, 2020-11-20:\n")[2]
+        nightly_report.report(database, NIGHT)
+        again = capsys.readouterr().out
+        assert again == f"Sales of Friday, 2020-11-20:\n{first}"
+
+    def test_the_next_night_sells_one_day_more(
+        self, database: SQLite, capsys: pytest.CaptureFixture[str]
+    ) -> None:
+        nightly_report.report(database, NIGHT)
+        capsys.readouterr()
+        nightly_report.report(database, NIGHT + timedelta(days=1))
+        lines = capsys.readouterr().out.splitlines()
+        assert "sold on 1 day(s)" in lines[0]
+        assert lines[1] == "Sales of Saturday, 2020-11-21:"
+        days = database.query("SELECT COUNT(DISTINCT ordered_on) FROM orders")
+        assert days == [(shop.DAYS_BACK + 1,)]
+
+    def test_a_day_is_the_same_on_every_volume(self, tmp_path: Path, database: SQLite) -> None:
+        other = SQLite(tmp_path / "other.db")
+        for each, day in ((database, NIGHT.date()), (other, NIGHT.date() - timedelta(days=2))):
+            migrate(each, load())
+            shop.sell_until(each, day)
+        shop.sell_until(other, NIGHT.date())
+        sql = "SELECT * FROM daily_sales WHERE day > '2020-11-15' ORDER BY day, title"
+        assert database.query(sql) == other.query(sql) != []
+        other.close()
+
+    def test_two_at_once_sell_once(self, tmp_path: Path, database: SQLite) -> None:
+        done = [
+            finish(each) for each in [start("nightly_report", DATA_DIR=str(tmp_path)) for _ in "ab"]
+        ]
+        assert [code for code, _ in done] == [0, 0], done
+        assert done[0][1][-1] == done[1][1][-1]
+        assert database.query("SELECT COUNT(DISTINCT ordered_on) FROM orders") == [
+            (shop.DAYS_BACK,)
+        ]
+
+    def test_table_lines_up(self, database: SQLite, capsys: pytest.CaptureFixture[str]) -> None:
+        nightly_report.report(database, NIGHT)
+        _, _, table = capsys.readouterr().out.partition("Sales of ")
+        _, head, rule, *rows, last = table.splitlines()
+        assert {len(line) for line in (head, rule, *rows)} == {len(rule)}
+        *books, second_rule, total = (row.split() for row in rows)
+        assert second_rule == rule.split()
+        assert total[0] == "total"
+        assert sum(int(row[-2]) for row in books) == int(total[1])
+        assert f"{int(total[1])} books, {total[2]}." in last
+
+    @pytest.mark.parametrize(
+        ("zone", "day"),
+        [
+            ("", "2020-11-20"),
+            ("Pacific/Kiritimati", "2020-11-21"),
+            ("America/New_York", "2020-11-20"),
+        ],
+    )
+    def test_yesterday_depends_on_the_place(
+        self,
+        zone: str,
+        day: str,
+        database: SQLite,
+        monkeypatch: pytest.MonkeyPatch,
+        capsys: pytest.CaptureFixture[str],
+    ) -> None:
+        monkeypatch.setenv("TZ", zone)
+        noon = NIGHT.replace(hour=12)
+        nightly_report.report(database, noon.astimezone(nightly_report.time_zone()))
+        assert f", {day}:\n" in capsys.readouterr().out
+
+    @pytest.mark.parametrize("zone", ["Europe/Atlantis", "/etc/passwd", "../x", "Europe"])
+    def test_unknown_zone(self, zone: str, tmp_path: Path) -> None:
+        code, lines = run("nightly_report", DATA_DIR=str(tmp_path), TZ=zone)
+        assert code == 2
+        assert lines == [f"TZ must be a time zone like Europe/Berlin; it is {zone!r}."]
+
+
+def test_numbers_and_texts_in_a_table() -> None:
+    assert list(aligned(("a", "long"), [("x", 1), ("yy", 1234)], ("sum", 1235))) == [
+        "  a     long",
+        "  ---  -----",
+        "  x        1",
+        "  yy   1,234",
+        "  ---  -----",
+        "  sum  1,235",
+    ]
+    assert [money(cents) for cents in (0, 5, 199, 123456789)] == [
+        "0.00",
+        "0.05",
+        "1.99",
+        "1,234,567.89",
+    ]
