@@ -47,7 +47,6 @@ TREES = (NODE, KUBE_PROXY, PAUSE, images.BUSYBOX)
 PROGRAMS = ("crictl", "coredns", "local-path-provisioner")
 STATIC_PODS = ("kube-apiserver", "kube-controller-manager", "kube-scheduler")
 NODE_PROGRAMS = ("kubelet", "kubeadm", "kubectl")
-NODE_IMAGES_KEPT = 3
 
 
 def ensure() -> str:
@@ -96,7 +95,7 @@ def _build() -> str:
     together(_compile, _gather)
     with step("node image assembled"), cache.scratch("node") as work:
         _assemble(work)
-    registry.forget_older(built_ref().partition(":")[0], kept=NODE_IMAGES_KEPT)
+    registry.forget_others(built_ref())
     return built_ref()
 
 

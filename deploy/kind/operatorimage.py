@@ -13,7 +13,6 @@ from pins import PINS, REPOSITORY, fingerprint
 from steps import Failure, output, run, step
 
 REPOSITORY_NAME = "workshop-demo/operator"
-OPERATOR_IMAGES_KEPT = 10
 OPERATOR = REPOSITORY / "operator"
 LOCK = REPOSITORY / "requirements" / "runtime.txt"
 
@@ -25,7 +24,6 @@ def ensure() -> str:
     if not registry.present(ref):
         with step("operator image"), cache.scratch("operator") as context:
             _build(ref, base, context)
-        registry.forget_older(REPOSITORY_NAME, kept=OPERATOR_IMAGES_KEPT)
     return ref
 
 

@@ -24,11 +24,13 @@ def label(ref: str, name: str) -> str:
     )
 
 
-def forget_older(repository: str, kept: int) -> None:
-    """Remove images built here that newer ones replace; the engine keeps those in use."""
+def forget_others(current: str) -> None:
+    """Remove the images that `current` replaces; the engine itself keeps those in use."""
+    repository = current.rpartition(":")[0]
     listed = output(["docker", "image", "ls", "--format", "{{.Repository}}:{{.Tag}}", repository])
-    for ref in listed.splitlines()[kept:]:
-        output(["docker", "image", "rm", ref])
+    for ref in listed.splitlines():
+        if ref != current:
+            output(["docker", "image", "rm", ref])
 
 
 def pull(ref: str) -> bool:
