@@ -1,17 +1,19 @@
 """The programs that use the bookshop's database: as functions, and as their Pods run them."""
 
+import os
+import re
 import signal
 import sqlite3
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
 
 from program_runs import SOURCE_ROOT, finish, run, start
-from workshopdemo.programs import database_migration, nightly_report, shop
+from workshopdemo.programs import database_backup, database_migration, nightly_report, shop
 from workshopdemo.programs.database import DatabaseError, SQLite
 from workshopdemo.programs.database_migration import (
     Migration,
@@ -301,10 +303,13 @@ class TestNightlyReport:
         assert f", {day}:\n" in capsys.readouterr().out
 
     @pytest.mark.parametrize("zone", ["Europe/Atlantis", "/etc/passwd", "../x", "Europe"])
-    def test_unknown_zone(self, zone: str, tmp_path: Path) -> None:
-        code, lines = run("nightly_report", DATA_DIR=str(tmp_path), TZ=zone)
-        assert code == 2
-        assert lines == [f"TZ must be a time zone like Europe/Berlin; it is {zone!r}."]
+    def test_unknown_zone(
+        self, zone: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+    ) -> None:
+        monkeypatch.setenv("TZ", zone)
+        assert nightly_report.main() == 2
+        expected = f"TZ must be a time zone like Europe/Berlin; it is {zone!r}.\n"
+        assert capsys.readouterr().out == expected
 
 
 def test_numbers_and_texts_in_a_table() -> None:
@@ -322,3 +327,144 @@ def test_numbers_and_texts_in_a_table() -> None:
         "1.99",
         "1,234,567.89",
     ]
+
+
+class TestBackup:
+    @pytest.fixture
+    def shop_database(self, database: SQLite) -> SQLite:
+        migrate(database, load())
+        shop.sell_until(database, NIGHT.date())
+        return database
+
+    @pytest.fixture
+    def backups(self, tmp_path: Path) -> Path:
+        return tmp_path / "backups"
+
+    def test_of_an_empty_volume(self, tmp_path: Path, backups: Path) -> None:
+        code, lines = run("database_backup", DATA_DIR=str(tmp_path))
+        assert code == 0, lines
+        assert "The database has no schema yet: applying the missing migrations first." in lines
+        [path] = backups.iterdir()
+        assert re.fullmatch(r"bookshop-\d{8}T\d{6}Z\.db", path.name)
+        assert lines[-1] == f"Backup is done: {path.name}."
+
+    def test_it_is_the_whole_database(self, shop_database: SQLite, backups: Path) -> None:
+        path = database_backup.back_up(shop_database, backups, NIGHT)
+        assert path.name == "bookshop-20201121T020000Z.db"
+        copy = SQLite(path)
+        for table in (*shop_database.tables(), "daily_sales"):
+            sql = f"SELECT * FROM {table} ORDER BY 1, 2"
+            assert copy.query(sql) == shop_database.query(sql) != []
+        copy.close()
+
+    def test_while_the_shop_sells(self, shop_database: SQLite, tmp_path: Path) -> None:
+        """A half-made sale is not in it, and does not stop it."""
+        with shop_database.transaction():
+            shop_database.script("DELETE FROM order_lines;")
+            code, lines = run("database_backup", DATA_DIR=str(tmp_path))
+        assert code == 0, lines
+        [sold] = [line.split() for line in lines if line.startswith("  order_lines")]
+        assert sold[1] == sold[2] != "0"
+
+    def test_keeps_the_newest(self, tmp_path: Path, backups: Path) -> None:
+        backups.mkdir()
+        names = [f"bookshop-2020112{day}T020000Z.db" for day in range(5)]
+        for name in (*names, "notes.txt"):
+            (backups / name).touch()
+        code, lines = run("database_backup", DATA_DIR=str(tmp_path), KEEP="2")
+        assert code == 0, lines
+        left = sorted(path.name for path in backups.iterdir())
+        assert left[:1] == names[-1:]
+        assert len(left) == 3
+        assert f"Removed {names[0]}: the newest 2 are kept." in lines
+
+    @pytest.mark.parametrize("damage", ["page", "header", "cut", "empty", "row"])
+    def test_damage_is_found(
+        self, damage: str, shop_database: SQLite, backups: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        """Whatever is wrong with a backup, it gets no name and the older ones stay."""
+        good = database_backup.back_up(shop_database, backups, NIGHT)
+        dump = shop_database.dump
+
+        def damaged(path: Path) -> Mapping[str, int]:
+            counts = dump(path)
+            spoil(path, damage)
+            return counts
+
+        monkeypatch.setattr(shop_database, "dump", damaged)
+        with pytest.raises(database_backup.BackupError):
+            database_backup.back_up(shop_database, backups, NIGHT + timedelta(days=1))
+        assert list(backups.iterdir()) == [good]
+
+    def test_full_disk(self, shop_database: SQLite, backups: Path) -> None:
+        """A process that may not write files of that size stands for a volume that is full."""
+        assert (backups.parent / "bookshop.db").stat().st_size > 8192
+        program = (
+            "import resource, signal, sys; from workshopdemo.programs import database_backup\n"
+            "signal.signal(signal.SIGXFSZ, signal.SIG_IGN)\n"
+            "resource.setrlimit(resource.RLIMIT_FSIZE, (8192, 8192))\n"
+            "sys.exit(database_backup.main())\n"
+        )
+        done = subprocess.run(
+            [sys.executable, "-c", program],
+            env={"PYTHONPATH": str(SOURCE_ROOT), "DATA_DIR": str(backups.parent)},
+            capture_output=True,
+            text=True,
+            check=False,
+            timeout=30,
+        )
+        assert done.returncode == 1, done.stderr
+        assert "\nBackup failed: " in done.stdout
+        assert list(backups.iterdir()) == []
+
+    def test_killed_in_the_middle(self, tmp_path: Path, backups: Path) -> None:
+        program = (
+            "import os; from workshopdemo.programs import database_backup\n"
+            "database_backup.try_restore = lambda *_: os.kill(os.getpid(), 9)\n"
+            "database_backup.main()\n"
+        )
+        killed = subprocess.run(
+            [sys.executable, "-c", program],
+            env={"PYTHONPATH": str(SOURCE_ROOT), "DATA_DIR": str(tmp_path)},
+            capture_output=True,
+            check=False,
+            timeout=30,
+        )
+        assert killed.returncode == -signal.SIGKILL
+        [half] = backups.iterdir()
+        assert half.name.startswith(".bookshop-")
+        assert half.name.endswith(".half")
+        assert list(backups.glob("bookshop-*")) == []
+        os.utime(half, (0, 0))
+        code, lines = run("database_backup", DATA_DIR=str(tmp_path))
+        assert code == 0
+        assert "Removed what 1 earlier backup(s) left that were cut short." in lines
+        assert not half.exists()
+
+    @pytest.mark.parametrize("keep", ["0", "-1", "all"])
+    def test_nonsense(
+        self, keep: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+    ) -> None:
+        monkeypatch.setenv("KEEP", keep)
+        assert database_backup.main() == 2
+        expected = f"KEEP must be a whole number, 1 or more; it is {keep!r}.\n"
+        assert capsys.readouterr().out == expected
+
+
+def spoil(path: Path, damage: str) -> None:
+    """What disks and people do to files."""
+    content = bytearray(path.read_bytes())
+    match damage:
+        case "page":
+            content[4096 * 3 : 4096 * 4] = b"\xff" * 4096
+        case "header":
+            content[:16] = b"SQLite formal 3\0"
+        case "cut":
+            content = content[: len(content) // 2]
+        case "empty":
+            content.clear()
+    path.write_bytes(content)
+    if damage == "row":
+        copy = SQLite(path)
+        copy.query("DELETE FROM order_lines WHERE rowid = 1")
+        copy.close()
