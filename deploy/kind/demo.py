@@ -121,7 +121,7 @@ def _install(target: Access, image: Image) -> None:
 def _await_ready(target: Access) -> list[Object]:
     """The demos, once all are Ready; meanwhile a line of what is happening."""
     deadline = time.monotonic() + READY_SECONDS
-    with step(f"every demo in {NAMESPACE} Ready") as waiting:
+    with step("demo is Ready") as waiting:
         while True:
             demos = _demos(target)
             waiting.note("; ".join(map(progress, demos)))

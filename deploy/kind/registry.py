@@ -34,7 +34,7 @@ def forget_others(current: str) -> None:
 
 
 def pull(ref: str) -> bool:
-    """Pull an image; a registry that did not answer once is not asked again in this run."""
+    """Pull an image; a registry that kept silent once is not asked again in this run."""
     host = oci.full_name(ref).partition("/")[0]
     if host in _silent:
         return False
@@ -43,23 +43,22 @@ def pull(ref: str) -> bool:
         log.write(f"$ {' '.join(command)}\n")
         log.flush()
         with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=log, text=True) as process:
-            pulled = _answers(process) and _finishes(process)
-            process.kill()
-    if not pulled:
-        _silent.add(host)
-    return pulled
+            if not _says_anything(process):
+                _silent.add(host)
+                process.kill()
+            return _succeeds(process)
 
 
-def _answers(process: "subprocess.Popen[str]") -> bool:
-    """`docker pull` prints its first line once the registry has named the layers."""
+def _says_anything(process: "subprocess.Popen[str]") -> bool:
+    """`docker pull` prints or ends as soon as the registry has named the layers, or cannot."""
     assert process.stdout is not None  # noqa: S101 - told so by PIPE, for the type checker
     ready, _, _ = select.select([process.stdout], [], [], PROBE_SECONDS)
-    return bool(ready and process.stdout.readline())
+    return bool(ready)
 
 
-def _finishes(process: "subprocess.Popen[str]") -> bool:
+def _succeeds(process: "subprocess.Popen[str]") -> bool:
     try:
         process.communicate(timeout=PULL_SECONDS)
     except subprocess.TimeoutExpired:
-        return False
-    return process.returncode == 0
+        process.kill()
+    return process.wait() == 0
