@@ -414,7 +414,7 @@ class TestBackup:
             timeout=30,
         )
         assert done.returncode == 1, done.stderr
-        assert "\nBackup failed: " in done.stdout
+        assert "\nBackup failed:" in done.stdout
         assert list(backups.iterdir()) == []
 
     def test_killed_in_the_middle(self, tmp_path: Path, backups: Path) -> None:
