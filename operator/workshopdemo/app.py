@@ -86,7 +86,8 @@ async def _run_kopf(settings: Settings, cache: Cache, queue: WorkQueue[DemoKey])
 
 
 class _Backoffs:
-    """Pauses between tries of kopf's own requests: growing to half a minute, and no end.
+    """Pauses between tries of kopf's own requests: growing to a quarter of a minute,
+    and no end.
 
     With an end, a watch that was refused for a minute would take the whole operator down. Each
     try is logged as an error, so nothing is retried unseen.
@@ -96,7 +97,7 @@ class _Backoffs:
         pause = 1.0
         while True:
             yield pause
-            pause = min(pause * 2, 30.0)
+            pause = min(pause * 2, 15.0)
 
 
 def _kopf_settings() -> kopf.OperatorSettings:

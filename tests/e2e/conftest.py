@@ -1,7 +1,7 @@
 """A real cluster, the chart installed on it, and a namespace for each test.
 
-`make e2e` brings the cluster up (deploy/kind); this file only finds it. What a test does to the whole
-cluster is marked `disruptive` and runs last, alone.
+deploy/kind brings the cluster up, or finds it. What hurts the whole cluster is marked `disruptive`
+and runs last, alone.
 """
 
 import fcntl
@@ -37,7 +37,7 @@ def pytest_configure(config: pytest.Config) -> None:
         return
     kubeconfig = _deploy_kind("up", "--name", CLUSTER)[-1]
     (image,) = _deploy_kind("operator-image")
-    _deploy_kind("load", "--name", CLUSTER)
+    _deploy_kind("load", "--name", CLUSTER, image, *_deploy_kind("images", "busybox"))
     tools = {name: _deploy_kind("tool", name)[-1] for name in ("kind", "kubectl", "helm")}
     os.environ[_PREPARED] = json.dumps({"kubeconfig": kubeconfig, "image": image} | tools)
     _chart().install()

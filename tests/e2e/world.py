@@ -20,6 +20,7 @@ from kubernetes.client import (
 )
 from kubernetes.client.exceptions import ApiException
 from pytest_kind.cluster import KindCluster
+from urllib3.exceptions import HTTPError
 
 GROUP, VERSION, PLURAL = "workshopdemo.dev", "v1alpha1", "workshopdemos"
 SYSTEM = "workshop-system"
@@ -57,6 +58,8 @@ def wait_for(what: str, look: Callable[[], T | None], deadline: float = DEADLINE
         except ApiException as error:
             if error.status not in {404, 409, 429, 500, 503}:
                 raise
+            last = error
+        except HTTPError as error:  # the API server is away
             last = error
         else:
             if last:
@@ -227,7 +230,13 @@ class World:
         return any(c.type == "Ready" and c.status == "True" for c in pod.status.conditions or ())
 
     def operator_log(self) -> str:
-        return str(self.core.read_namespaced_pod_log(self.operator_pod(), SYSTEM))
+        """What the operator wrote; nothing while its container is being created."""
+        try:
+            return str(self.core.read_namespaced_pod_log(self.operator_pod(), SYSTEM))
+        except ApiException as error:
+            if error.status != 400:
+                raise
+            return ""
 
     def scale_operator(self, replicas: int) -> None:
         self.apps.patch_namespaced_deployment_scale(
