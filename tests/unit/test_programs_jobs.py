@@ -1,13 +1,18 @@
 """The programs of the Job and CronJob lessons that need no database."""
 
 import json
+import os
+import subprocess
 from pathlib import Path
 
 import pytest
 
-from program_runs import run, start, terminate
-from workshopdemo.programs import failing_report, pace
+from program_runs import finish, run, start, terminate
+from workshopdemo.programs import data_pipeline, failing_report, pace
+from workshopdemo.programs.data_pipeline import PipelineError
 from workshopdemo.programs.say import LINE_LENGTH
+
+SMALL = data_pipeline.sales_file(50)
 
 
 class TestFailingReport:
@@ -89,3 +94,128 @@ class TestPace:
         code, lines = run("slow_report", RUN_SECONDS="soon")
         assert code == 2
         assert lines == ["RUN_SECONDS must be a whole number, 0 or more; it is 'soon'."]
+
+
+def pod(
+    volume: Path, index: int, run_id: str = "one", shards: int = 3, wait: int = 20
+) -> subprocess.Popen[str]:
+    return start(
+        "data_pipeline",
+        DATA_DIR=str(volume),
+        JOB_COMPLETION_INDEX=str(index),
+        SHARDS=str(shards),
+        RUN_ID=run_id,
+        MERGE_WAIT_SECONDS=str(wait),
+    )
+
+
+class TestDataPipeline:
+    @pytest.fixture
+    def pipeline(self, tmp_path: Path) -> data_pipeline.Run:
+        return data_pipeline.Run(tmp_path / "pipeline" / "one", shards=3)
+
+    def test_all_at_once(self, tmp_path: Path) -> None:
+        """The merge first of all, as it may happen."""
+        done = [finish(each) for each in [pod(tmp_path, index) for index in (3, 0, 1, 2)]]
+        assert [code for code, _ in done] == [0] * 4, done
+        assert [lines[-1] for _, lines in done] == [f"Index {n} is done." for n in (3, 0, 1, 2)]
+        merged = done[0][1]
+        assert "  3 of 3 are there" in merged
+        assert (
+            "They are the same, book by book: nothing was lost, nothing was counted twice."
+            in merged
+        )
+        table = merged[merged.index("The 5 books that brought most:") + 1 :]
+        assert [line.split()[0] for line in table[2:7]] == list("12345")
+        assert not list((tmp_path / "pipeline/one").glob(".*"))
+
+    def test_the_file_is_the_same_everywhere(self) -> None:
+        content = data_pipeline.sales_file()
+        assert content.count("\n") == data_pipeline.ROWS
+        assert content == data_pipeline.sales_file()
+
+    @pytest.mark.parametrize("shards", [1, 3, 7, 64])
+    def test_parts_make_the_whole(
+        self, shards: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setattr(data_pipeline, "sales_file", lambda: SMALL)
+        run = data_pipeline.Run(tmp_path / "run", shards)
+        for shard in reversed(range(shards)):
+            data_pipeline.aggregate(run, shard)
+        data_pipeline.merge(run, 0)
+
+    def test_waits_and_gives_up(
+        self, pipeline: data_pipeline.Run, capsys: pytest.CaptureFixture[str]
+    ) -> None:
+        data_pipeline.aggregate(pipeline, 1)
+        with pytest.raises(PipelineError, match="no result of shard 0, 2 after 0 s"):
+            data_pipeline.merge(pipeline, 0.3)
+        assert "  1 of 3 are there\n" in capsys.readouterr().out
+
+    def test_its_retry_has_what_was_done(self, tmp_path: Path) -> None:
+        code, lines = finish(pod(tmp_path, 1, shards=1, wait=0))
+        assert code == 1
+        assert lines[-1] == "Index 1 failed: no result of shard 0 after 0 s. Exit code 1."
+        assert finish(pod(tmp_path, 0, shards=1))[0] == 0
+        assert finish(pod(tmp_path, 1, shards=1, wait=0))[0] == 0
+
+    def test_a_wait_can_be_stopped(self, tmp_path: Path) -> None:
+        code, lines = terminate(pod(tmp_path, 3, wait=600))
+        assert code == 143
+        assert lines[-1] == "SIGTERM: stopped before my part was done. Exit code 143."
+
+    @pytest.mark.parametrize("content", ["", "{}", "[]", '{"rows": 1, "copies": 2, "cents": 3}'])
+    def test_no_result(self, content: str, pipeline: data_pipeline.Run) -> None:
+        for shard in range(3):
+            data_pipeline.aggregate(pipeline, shard)
+        pipeline.partial(1).write_text(content)
+        with pytest.raises(PipelineError, match=r"part-1-of-3\.json is no result"):
+            data_pipeline.merge(pipeline, 0)
+
+    def test_a_wrong_part_is_found(self, pipeline: data_pipeline.Run) -> None:
+        for shard in range(3):
+            data_pipeline.aggregate(pipeline, shard)
+        pipeline.partial(1).write_bytes(pipeline.partial(0).read_bytes())
+        with pytest.raises(PipelineError, match="do not come to the whole"):
+            data_pipeline.merge(pipeline, 0)
+        assert not (pipeline.directory / "result.json").exists()
+
+    def test_parts_of_another_split_do_not_count(self, pipeline: data_pipeline.Run) -> None:
+        data_pipeline.aggregate(pipeline, 0)
+        with pytest.raises(PipelineError, match="no result of shard 0, 1 "):
+            data_pipeline.merge(data_pipeline.Run(pipeline.directory, shards=2), 0)
+
+    def test_a_rerun_removes_what_is_over(self, pipeline: data_pipeline.Run) -> None:
+        base = pipeline.directory.parent
+        for name in ("finished", "forgotten", "running"):
+            (base / name).mkdir(parents=True)
+        (base / "finished/result.json").touch()
+        os.utime(base / "forgotten", (0, 0))
+        for shard in range(3):
+            data_pipeline.aggregate(pipeline, shard)
+        data_pipeline.merge(pipeline, 0)
+        assert sorted(path.name for path in base.iterdir()) == ["one", "running"]
+
+    @pytest.mark.parametrize(
+        ("env", "message"),
+        [
+            ({"JOB_COMPLETION_INDEX": ""}, "is this an Indexed Job?"),
+            ({"JOB_COMPLETION_INDEX": "5"}, "Index 5 has no work: SHARDS is 4"),
+            ({"SHARDS": "0"}, "SHARDS must be a whole number, 1 or more"),
+            ({"RUN_ID": "../.."}, "RUN_ID must be letters"),
+        ],
+    )
+    def test_nonsense(
+        self,
+        env: dict[str, str],
+        message: str,
+        tmp_path: Path,
+        monkeypatch: pytest.MonkeyPatch,
+        capsys: pytest.CaptureFixture[str],
+    ) -> None:
+        monkeypatch.setattr(pace, "listen", lambda: None)
+        for name, value in {"DATA_DIR": str(tmp_path), "JOB_COMPLETION_INDEX": "0", **env}.items():
+            monkeypatch.setenv(name, value)
+        assert data_pipeline.main() == 2
+        assert message in capsys.readouterr().out
+        assert list(tmp_path.iterdir()) == []
