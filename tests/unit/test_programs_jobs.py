@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from program_runs import finish, run, start, terminate
-from workshopdemo.programs import data_pipeline, failing_report, pace
+from workshopdemo.programs import data_pipeline, failing_report, not_retriable, out_of_memory, pace
 from workshopdemo.programs.data_pipeline import PipelineError
 from workshopdemo.programs.say import LINE_LENGTH
 
@@ -219,3 +219,72 @@ class TestDataPipeline:
         assert data_pipeline.main() == 2
         assert message in capsys.readouterr().out
         assert list(tmp_path.iterdir()) == []
+
+
+class TestOutOfMemory:
+    def test_stopped_by_the_test(self) -> None:
+        code, lines = run("out_of_memory", MEMORY_CEILING_MIB="20")
+        assert code == 1
+        held = [f"  I hold {step} MiB." for step in (8, 16, 24)]
+        assert [line for line in lines if line.startswith("  I hold")] == held
+        assert lines[-1] == "Nobody stopped me at 24 MiB. Exit code 1."
+        assert all(len(line) <= LINE_LENGTH for line in lines)
+
+    def test_it_is_real_memory(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        statistics = Path("/proc/self/statm")
+        if not statistics.exists():
+            pytest.skip("only Linux tells")
+        monkeypatch.setattr(out_of_memory, "_PAUSE_SECONDS", 0)
+        before = int(statistics.read_text().split()[1])
+        held = out_of_memory.take(64)
+        after = int(statistics.read_text().split()[1])
+        assert len(held) == 8
+        assert (after - before) * os.sysconf("SC_PAGE_SIZE") > 60 * 2**20
+
+    def test_sigterm(self) -> None:
+        code, lines = terminate(start("out_of_memory", MEMORY_CEILING_MIB="256"))
+        assert code == 143
+        assert lines[-1].startswith("SIGTERM: ")
+
+    @pytest.mark.parametrize(
+        ("content", "limit"),
+        [("67108864\n", 64), ("max\n", None), ("9223372036854771712\n", None), (None, None)],
+    )
+    def test_limit(self, content: str | None, limit: int | None, tmp_path: Path) -> None:
+        path = tmp_path / "memory.max"
+        if content is not None:
+            path.write_text(content)
+        assert out_of_memory.limit_mib((tmp_path / "none", path)) == limit
+
+    @pytest.mark.parametrize(("limit", "ceiling"), [(64, 128), (None, 512)])
+    def test_it_spares_a_node_without_limits(
+        self, limit: int | None, ceiling: int, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        asked: list[int] = []
+        monkeypatch.setattr(pace, "listen", lambda: None)
+        monkeypatch.setattr(out_of_memory, "limit_mib", lambda: limit)
+        monkeypatch.setattr(out_of_memory, "take", lambda mib: asked.append(mib) or [])
+        assert out_of_memory.main() == 1
+        assert asked == [ceiling]
+
+
+class TestNotRetriable:
+    def test_says_why(self) -> None:
+        code, lines = run("not_retriable")
+        assert code == 42
+        text = " ".join(lines)
+        assert text.endswith("line 3 orders 'two' copies, which is no number. Exit code 42.")
+        assert "podFailurePolicy" in text
+
+    @pytest.mark.parametrize(
+        ("content", "code"),
+        [(b"A;B;1\n", 0), (b"A;B;1;2\n", 42), (b"A;B;\n", 42), (b"\xff", 42), (None, 1)],
+    )
+    def test_it_really_reads(
+        self, content: bytes | None, code: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        path = tmp_path / "orders.csv"
+        if content is not None:
+            path.write_bytes(content)
+        monkeypatch.setenv("ORDER_FILE", str(path))
+        assert not_retriable.main() == code
