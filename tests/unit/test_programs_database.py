@@ -7,6 +7,7 @@ import sqlite3
 import subprocess
 import sys
 from collections.abc import Iterator, Mapping
+from contextlib import closing
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
@@ -137,6 +138,30 @@ class TestMigration:
             database.script(database_migration._CREATE_LEDGER)
         code, lines = finish(waiting)
         assert (code, lines[-1]) == (0, LATEST)
+
+    def test_one_that_was_overtaken_applies_nothing_twice(
+        self,
+        database: SQLite,
+        file: Path,
+        monkeypatch: pytest.MonkeyPatch,
+        capsys: pytest.CaptureFixture[str],
+    ) -> None:
+        """Another run does it all after this one has looked what there is to do."""
+
+        def overtaken(database: SQLite, migrations: list[Migration]) -> list[Migration]:
+            todo = pending(database, migrations)
+            monkeypatch.undo()
+            with closing(SQLite(file)) as other:
+                migrate(other, migrations)
+            return todo
+
+        monkeypatch.setattr(database_migration, "pending", overtaken)
+        migrate(database, load())
+        said = capsys.readouterr().out.splitlines()
+        assert [line.partition(": ")[2] for line in said] == [
+            *["applied."] * len(load()),
+            *["another run has just applied it."] * len(load()),
+        ]
 
     def test_a_changed_migration_is_named(self, database: SQLite, tmp_path: Path) -> None:
         migrate(database, load())
@@ -378,7 +403,7 @@ class TestBackup:
         assert len(left) == 3
         assert f"Removed {names[0]}: the newest 2 are kept." in lines
 
-    @pytest.mark.parametrize("damage", ["page", "header", "cut", "empty", "row"])
+    @pytest.mark.parametrize("damage", ["page", "index", "header", "cut", "empty", "row"])
     def test_damage_is_found(
         self, damage: str, shop_database: SQLite, backups: Path, monkeypatch: pytest.MonkeyPatch
     ) -> None:
@@ -457,6 +482,13 @@ def spoil(path: Path, damage: str) -> None:
     match damage:
         case "page":
             content[4096 * 3 : 4096 * 4] = b"\xff" * 4096
+        case "index":
+            # An entry of orders_by_day that no order has: counting rows does not show it.
+            with closing(SQLite(path)) as copy:
+                sql = "SELECT rootpage FROM sqlite_master WHERE name = 'orders_by_day'"
+                [(page,)] = copy.query(sql)
+            place = content.index(b"2020-11-", 4096 * (page - 1), 4096 * page)
+            content[place : place + 4] = b"2019"
         case "header":
             content[:16] = b"SQLite formal 3\0"
         case "cut":
