@@ -60,10 +60,14 @@ def test_refused(api: ApiClient, path: Path) -> None:
 @pytest.mark.parametrize("path", ACCEPTED, ids=stem)
 def test_accepted(api: ApiClient, path: Path) -> None:
     (demo,) = demos_in(path)
-    taken = create(api, demo)["spec"]["jobs"]
+    taken = create(api, demo)["spec"]
     # Defaults may be added; of what was asked, nothing is lost or changed.
-    assert [{key: job[key] for key in asked} for asked, job in
-            zip(demo["spec"]["jobs"], taken, strict=True)] == demo["spec"]["jobs"]  # fmt: skip
+    assert set(taken) == set(demo["spec"])
+    for section, asked in demo["spec"].items():
+        assert [
+            {key: entry[key] for key in wanted}
+            for wanted, entry in zip(asked, taken[section], strict=True)
+        ] == asked
 
 
 def test_defaults(api: ApiClient) -> None:
@@ -71,13 +75,29 @@ def test_defaults(api: ApiClient) -> None:
         "apiVersion": "workshopdemo.dev/v1alpha1",
         "kind": "WorkshopDemo",
         "metadata": {"name": "defaults"},
-        "spec": {"jobs": [{"name": "hello", "scenario": "CIPipeline"}]},
+        "spec": {
+            "jobs": [{"name": "hello", "scenario": "CIPipeline"}],
+            "cronJobs": [{"name": "hello", "scenario": "NightlyReport", "schedule": "@daily"}],
+        },
     }
-    assert create(api, demo)["spec"]["jobs"] == [
+    taken = create(api, demo)["spec"]
+    assert taken["jobs"] == [
         {"name": "hello", "scenario": "CIPipeline", "run": 1, "historyLimit": 3, "suspend": False}
+    ]
+    assert taken["cronJobs"] == [
+        {
+            "name": "hello",
+            "scenario": "NightlyReport",
+            "schedule": "@daily",
+            "concurrencyPolicy": "Allow",
+            "suspend": False,
+            "successfulJobsHistoryLimit": 3,
+            "failedJobsHistoryLimit": 1,
+            "runNow": 1,
+        }
     ]
 
 
 def test_there_is_something_to_refuse() -> None:
-    assert len(REFUSED) >= 30
-    assert len(ACCEPTED) >= 5
+    assert len(REFUSED) >= 190
+    assert len(ACCEPTED) >= 15
