@@ -10,7 +10,12 @@ from workshopdemo import story
 from workshopdemo.scenarios import JOB_SCENARIOS
 
 TALES = story.load()
-PLACES = {"namespace": "workshop", "demo": "bookshop", "job": "bookshop-migrate-abcdef"}
+PLACES = {
+    "namespace": "workshop",
+    "demo": "bookshop",
+    "job": "bookshop-migrate-abcdef",
+    "cronjob": "bookshop-nightly-report",
+}
 
 
 def test_every_scenario_belongs_to_a_story() -> None:
