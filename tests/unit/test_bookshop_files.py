@@ -1,5 +1,6 @@
-"""The bookshop's demo and story: what they must keep to, without a cluster."""
+"""The demos and stories: what they must keep to, without a cluster."""
 
+import itertools
 import re
 import tomllib
 from pathlib import Path
@@ -10,8 +11,18 @@ import yaml
 
 ROOT = Path(__file__).parents[2]
 STORIES = sorted((ROOT / "operator/workshopdemo/story").glob("*.yaml"))
+DEMOS = sorted((ROOT / "deploy/demos").glob("*.yaml"))
+CRD = ROOT / "crds/workshopdemos.workshopdemo.dev.yaml"
 ON_STATUS = ("problem", "why", "solution", "alternatives", "useCases", "try")
 STORY_BYTES = 1400
+PLACES = {
+    "namespace": "workshop",
+    "demo": "bookshop",
+    "job": "bookshop-x-abcdef",
+    # As long as a CronJob's name can be.
+    "cronjob": "bookshop-" + 43 * "x",
+}
+JOB_NAME_LIMIT = 63
 
 
 @pytest.fixture(params=STORIES, ids=lambda path: path.stem)
@@ -32,12 +43,56 @@ def test_a_story_fits_the_status(story: dict[str, Any]) -> None:
 
 def test_a_story_uses_known_placeholders(story: dict[str, Any]) -> None:
     for command in story["try"]:
-        assert set(re.findall(r"{(.*?)}", command)) <= {"namespace", "demo", "job"}
-        command.format(namespace="workshop", demo="bookshop", job="bookshop-x-abcdef")
+        assert set(re.findall(r"{(.*?)}", command)) <= set(PLACES)
+        for word in command.format(**PLACES).split():
+            name = word.removeprefix("--from=cronjob/").removeprefix("job/")
+            assert not name.startswith("bookshop") or len(name) <= JOB_NAME_LIMIT
 
 
-def test_the_demo_takes_the_busybox_that_a_new_cluster_has() -> None:
+def demo_in(path: Path) -> dict[str, Any]:
+    (demo,) = (
+        each for each in yaml.safe_load_all(path.read_text()) if each["kind"] == "WorkshopDemo"
+    )
+    return demo
+
+
+def entries(path: Path) -> list[dict[str, Any]]:
+    """All Jobs and CronJobs of a demo."""
+    return list(itertools.chain.from_iterable(demo_in(path)["spec"].values()))
+
+
+@pytest.fixture(params=DEMOS, ids=lambda path: path.stem)
+def demo_file(request: pytest.FixtureRequest) -> Path:
+    return request.param
+
+
+def test_a_demo_takes_the_busybox_that_a_new_cluster_has(demo_file: Path) -> None:
     pins = tomllib.loads((ROOT / "deploy/kind/pins.toml").read_text())
-    _, demo = yaml.safe_load_all((ROOT / "deploy/demos/bookshop.yaml").read_text())
-    images = {job["image"] for job in demo["spec"]["jobs"] if "image" in job}
+    images = {entry["image"] for entry in entries(demo_file) if "image" in entry}
     assert images == {pins["images"]["busybox"].format(**pins["versions"])}
+
+
+def test_a_demo_brings_its_namespace_which_is_restricted(demo_file: Path) -> None:
+    namespace, demo = yaml.safe_load_all(demo_file.read_text())
+    assert namespace["metadata"]["labels"] == {"pod-security.kubernetes.io/enforce": "restricted"}
+    assert demo["metadata"]["namespace"] == namespace["metadata"]["name"] == "workshop"
+
+
+def test_demos_can_be_applied_together() -> None:
+    names = [demo_in(path)["metadata"]["name"] for path in DEMOS]
+    assert len(set(names)) == len(names)
+
+
+def test_a_demo_tells_how_to_apply_and_see_it(demo_file: Path) -> None:
+    text = demo_file.read_text()
+    assert f"kubectl apply -f deploy/demos/{demo_file.name}\n" in text
+    assert f"kubectl describe wd {demo_in(demo_file)['metadata']['name']} -n workshop" in text
+
+
+@pytest.mark.parametrize(("lesson", "section"), [("01-jobs", "jobs"), ("02-cronjobs", "cronJobs")])
+def test_a_lesson_shows_every_scenario(lesson: str, section: str) -> None:
+    (version,) = yaml.safe_load(CRD.read_text())["spec"]["versions"]
+    spec = version["schema"]["openAPIV3Schema"]["properties"]["spec"]["properties"]
+    scenarios = spec[section]["items"]["properties"]["scenario"]["enum"]
+    shown = {entry["scenario"] for entry in entries(ROOT / f"deploy/demos/{lesson}.yaml")}
+    assert shown == set(scenarios)
