@@ -3,7 +3,7 @@
 import asyncio
 import copy
 import selectors
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Mapping, Sequence
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -44,6 +44,7 @@ def with_defaults(value: Any, schema: Mapping[str, Any]) -> Any:
 
 def demo_body(
     *jobs: Mapping[str, Any],
+    cron_jobs: Sequence[Mapping[str, Any]] = (),
     name: str = "bookshop",
     namespace: str = "workshop",
     uid: str = "demo-uid-1",
@@ -61,7 +62,10 @@ def demo_body(
             "generation": generation,
             "resourceVersion": "1",
         },
-        "spec": with_defaults({"jobs": [dict(job) for job in jobs]}, SCHEMA["properties"]["spec"]),
+        "spec": with_defaults(
+            {"jobs": [dict(job) for job in jobs], "cronJobs": [dict(one) for one in cron_jobs]},
+            SCHEMA["properties"]["spec"],
+        ),
         "status": dict(status or {}),
     }
 
@@ -129,8 +133,8 @@ def pod_body(
             "uid": f"uid-of-{name}",
             "resourceVersion": "5",
             "creationTimestamp": time(at),
-            "labels": job["metadata"]["labels"]
-            | {"batch.kubernetes.io/controller-uid": job["metadata"]["uid"]},
+            "labels": job["metadata"]["labels"],
+            "ownerReferences": [{"uid": job["metadata"]["uid"], "controller": True}],
         },
         "spec": {"nodeName": "worker"} if scheduled else {},
         "status": status,
@@ -150,6 +154,10 @@ class FakeCluster:
         self.logs: dict[tuple[str, str], str | None] = {}
         self.writes: list[str] = []
         self.log_reads = 0
+        self.event_reads = 0
+        self.told_events: list[dict[str, Any]] = [
+            {"reason": "FailedCreate", "message": "exceeded quota: pods", "lastTimestamp": time()}
+        ]
         self.events: list[dict[str, Any]] = []
         self.failures: dict[str, ClusterError] = {}
         """What to fail with, by the first word of a write."""
@@ -164,9 +172,14 @@ class FakeCluster:
         self.cache.put_demo(copy.deepcopy(body))
         return key
 
-    def change_spec(self, key: DemoKey, *jobs: Mapping[str, Any]) -> None:
+    def change_spec(
+        self,
+        key: DemoKey,
+        *jobs: Mapping[str, Any],
+        cron_jobs: Sequence[Mapping[str, Any]] = (),
+    ) -> None:
         body = self.demos[key]
-        body["spec"] = demo_body(*jobs)["spec"]
+        body["spec"] = demo_body(*jobs, cron_jobs=cron_jobs)["spec"]
         body["metadata"]["generation"] += 1
         self.add_demo(body)
 
@@ -178,18 +191,20 @@ class FakeCluster:
     def remove(self, kind: str, body: dict[str, Any]) -> None:
         metadata = body["metadata"]
         del self.objects[kind, metadata["namespace"], metadata["name"]]
-        demo_uid = metadata["labels"][names.DEMO_UID_LABEL]
-        self.cache.remove_child(kind, demo_uid, metadata["name"], metadata["uid"])
+        self.cache.bury_child(kind, copy.deepcopy(body))
+
+    def all_of(self, kind: str) -> list[dict[str, Any]]:
+        return [body for (of_kind, _, _), body in self.objects.items() if of_kind == kind]
 
     def jobs(self) -> list[dict[str, Any]]:
-        return [body for (kind, _, _), body in self.objects.items() if kind == "Job"]
+        return self.all_of("Job")
 
     def job(self, entry: str, run: int = 1) -> dict[str, Any]:
         """The Job of that entry and run."""
         (found,) = (
             body
             for body in self.jobs()
-            if body["metadata"]["labels"][names.JOB_LABEL] == entry
+            if body["metadata"]["labels"].get(names.JOB_LABEL) == entry
             and body["metadata"]["labels"][names.RUN_LABEL] == str(run)
         )
         return found
@@ -235,6 +250,9 @@ class FakeCluster:
         body["metadata"]["resourceVersion"] = self._next()
         return copy.deepcopy(body)
 
+    async def get(self, kind: str, namespace: str, name: str) -> dict[str, Any] | None:
+        return copy.deepcopy(self.objects.get((kind, namespace, name)))
+
     async def delete(self, kind: str, namespace: str, name: str, uid: str) -> None:
         self._write(f"delete {kind} {name}")
         known = self.objects.get((kind, namespace, name))
@@ -248,9 +266,8 @@ class FakeCluster:
         return self.logs.get((pod, container), f"log of {pod}\n")
 
     async def events_of(self, namespace: str, uid: str) -> list[dict[str, Any]]:
-        return [
-            {"reason": "FailedCreate", "message": "exceeded quota: pods", "lastTimestamp": time()}
-        ]
+        self.event_reads += 1
+        return self.told_events
 
     async def list_children(
         self, kind: str, namespace: str | None

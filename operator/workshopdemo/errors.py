@@ -48,3 +48,9 @@ class NotFoundError(ClusterError):
 
     reason = "NotFound"
     retriable = False
+
+
+class NameTakenError(ClusterError):
+    """An object of that name is there and belongs to somebody else: it is left alone."""
+
+    reason = "NameTaken"

@@ -11,6 +11,16 @@ from workshopdemo import names
 Object = dict[str, Any]
 
 _INDEX_ANNOTATION: Final = "batch.kubernetes.io/job-completion-index"
+_SCHEDULED_ANNOTATION: Final = "batch.kubernetes.io/cronjob-scheduled-timestamp"
+
+API_VERSIONS: Final = {
+    "CronJob": "batch/v1",
+    "Job": "batch/v1",
+    "PersistentVolumeClaim": "v1",
+    "Pod": "v1",
+}
+"""Kinds of children; what a list gives does not say its kind."""
+
 _POD_STATUS: Final = (
     "phase",
     "reason",
@@ -24,7 +34,7 @@ _POD_STATUS: Final = (
 
 @dataclass(frozen=True)
 class Child:
-    """A Job or a Pod. What a plan may speak of is kept as JSON: it is read seldom."""
+    """A child of a demo. What a plan may speak of is kept as JSON: it is read seldom."""
 
     kind: str
     name: str
@@ -37,6 +47,15 @@ class Child:
     content: bytes
     index: int | None
     """Completion index of a Pod of an Indexed Job."""
+
+    controller: str | None
+    """UID of the object that controls it."""
+
+    terminating: bool
+    """Whether it is being deleted."""
+
+    scheduled: str | None
+    """Time by the schedule, of a Job that a CronJob made."""
 
     @property
     def intended(self) -> Object:
@@ -62,7 +81,8 @@ class Child:
 def child_of(kind: str, body: Mapping[str, Any]) -> Child:
     """A child from its API object, which must carry our labels."""
     metadata = body["metadata"]
-    index = (metadata.get("annotations") or {}).get(_INDEX_ANNOTATION)
+    annotations = metadata.get("annotations") or {}
+    index = annotations.get(_INDEX_ANNOTATION)
     is_pod = kind == "Pod"
     return Child(
         kind=kind,
@@ -75,13 +95,16 @@ def child_of(kind: str, body: Mapping[str, Any]) -> Child:
         status=_pod_status(body) if is_pod else dict(body.get("status") or {}),
         content=b"{}" if is_pod else msgspec.json.encode(_intended(kind, body)),
         index=int(index) if index is not None else None,
+        controller=names.controller_of(metadata),
+        terminating="deletionTimestamp" in metadata,
+        scheduled=annotations.get(_SCHEDULED_ANNOTATION),
     )
 
 
 def _intended(kind: str, body: Mapping[str, Any]) -> Object:
     metadata = body["metadata"]
     return {
-        "apiVersion": body.get("apiVersion") or "batch/v1",
+        "apiVersion": API_VERSIONS[kind],
         "kind": kind,
         "metadata": {
             field: metadata[field]

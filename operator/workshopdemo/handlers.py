@@ -4,7 +4,7 @@ Only low-level handlers (`kopf.index`, `kopf.on.event`): they put no annotation 
 anything, so deleting the operator first and its demos later always works.
 """
 
-from typing import Any
+from typing import Any, Final
 
 import kopf
 
@@ -14,7 +14,13 @@ from workshopdemo.names import DemoKey
 from workshopdemo.queue import WorkQueue
 
 _OURS: Any = {names.DEMO_UID_LABEL: kopf.PRESENT}
-CHILD_KINDS = {"Job": ("batch", "v1", "jobs"), "Pod": ("", "v1", "pods")}
+CHILD_KINDS: Final = {
+    "CronJob": ("batch", "v1", "cronjobs"),
+    "Job": ("batch", "v1", "jobs"),
+    "PersistentVolumeClaim": ("", "v1", "persistentvolumeclaims"),
+    "Pod": ("", "v1", "pods"),
+}
+"""Kinds of children, as kopf names them: group, version, plural."""
 
 
 def register(registry: kopf.OperatorRegistry, cache: Cache, queue: WorkQueue[DemoKey]) -> None:
@@ -63,11 +69,11 @@ def _register_children(
     @kopf.on.event(*resource, labels=_OURS, registry=registry, id=f"wake-by-{kind}")
     async def wake_by_child(
         type: str,  # noqa: A002 - kopf names it so
+        body: kopf.Body,
         meta: kopf.Meta,
         **_: Any,
     ) -> None:
         cache.is_complete = True
         if type == "DELETED":
-            demo_uid = meta.labels[names.DEMO_UID_LABEL]
-            cache.remove_child(kind, demo_uid, meta["name"], meta["uid"])
+            cache.bury_child(kind, body)
         queue.wake(demo_key_of(meta.labels, meta["namespace"]))

@@ -30,19 +30,13 @@ class EnvVar(Struct, frozen=True, kw_only=True):
     value: str
 
 
-class Job(Struct, frozen=True, kw_only=True):
-    """An entry of spec.jobs."""
+class Work(Struct, frozen=True, kw_only=True):
+    """What spec.jobs and spec.cronJobs have in common."""
 
     name: str
     scenario: str
-    run: int
-    history_limit: int
-    suspend: bool
     backoff_limit: int | None = None
     active_deadline_seconds: int | None = None
-    ttl_seconds_after_finished: int | None = None
-    completions: int | None = None
-    parallelism: int | None = None
     image: str | None = None
     command: tuple[str, ...] = ()
     args: tuple[str, ...] = ()
@@ -52,10 +46,47 @@ class Job(Struct, frozen=True, kw_only=True):
     expected_reason: str | None = None
 
 
+class Job(Work, frozen=True, kw_only=True):
+    """An entry of spec.jobs."""
+
+    run: int
+    history_limit: int
+    suspend: bool
+    ttl_seconds_after_finished: int | None = None
+    completions: int | None = None
+    parallelism: int | None = None
+    completion_mode: Literal["NonIndexed", "Indexed"] | None = None
+    backoff_limit_per_index: int | None = None
+    max_failed_indexes: int | None = None
+    pod_replacement_policy: Literal["TerminatingOrFailed", "Failed"] | None = None
+    pod_failure_policy: dict[str, Any] | None = None
+    """As the API has it: the CRD's schema has checked it, and Kubernetes reads it."""
+
+    success_policy: dict[str, Any] | None = None
+    """As the API has it."""
+
+
+ConcurrencyPolicy = Literal["Allow", "Forbid", "Replace"]
+
+
+class CronJob(Work, frozen=True, kw_only=True):
+    """An entry of spec.cronJobs."""
+
+    schedule: str
+    concurrency_policy: ConcurrencyPolicy
+    suspend: bool
+    successful_jobs_history_limit: int
+    failed_jobs_history_limit: int
+    run_now: int
+    time_zone: str | None = None
+    starting_deadline_seconds: int | None = None
+
+
 class Spec(Struct, frozen=True, kw_only=True):
     """What the lesson shows."""
 
     jobs: tuple[Job, ...] = ()
+    cron_jobs: tuple[CronJob, ...] = ()
 
 
 class Attempt(Struct, frozen=True, kw_only=True):
@@ -105,8 +136,71 @@ class JobStatus(Struct, frozen=True, kw_only=True):
     active: int = 0
     succeeded: int = 0
     failed: int = 0
+    completed_indexes: str | None = None
+    failed_indexes: str | None = None
     attempts: tuple[Attempt, ...] = ()
     history: tuple[PastRun, ...] = ()
+
+
+RunOutcome = Literal[
+    "Running",
+    "Complete",
+    "Failed",
+    "Stuck",
+    "Replaced",
+    "Skipped",
+    "Missed",
+    "Deleted",
+    "Unknown",
+]
+
+
+class Run(Struct, frozen=True, kw_only=True):
+    """A run of a CronJob, or what came instead of one at a time of its schedule."""
+
+    job: str | None = None
+    uid: str | None = None
+    scheduled_time: str | None = None
+    manual: int | None = None
+    outcome: RunOutcome
+    reason: str | None = None
+    start_time: str | None = None
+    finish_time: str | None = None
+    attempts: int = 0
+    exit_code: int | None = None
+    node: str | None = None
+    log: str | None = None
+
+
+class CronJobStatus(Struct, frozen=True, kw_only=True):
+    """What an entry of spec.cronJobs showed."""
+
+    name: str
+    scenario: str
+    expected: str
+    as_expected: bool | None = None
+    reason: str | None = None
+    message: str | None = None
+    cron_job: str | None = None
+    uid: str | None = None
+    schedule: str | None = None
+    next_run: str | None = None
+    next_run_local: str | None = None
+    last_run: str | None = None
+    last_outcome: str | None = None
+    last_success: str | None = None
+    consecutive_failures: int = 0
+    active: int = 0
+    peak_active: int = 0
+    succeeded: int = 0
+    failed: int = 0
+    skipped: int = 0
+    replaced: int = 0
+    missed: int = 0
+    unknown: int = 0
+    run_now: int = 0
+    counted_until: str | None = None
+    runs: tuple[Run, ...] = ()
 
 
 class Condition(Struct, frozen=True, kw_only=True):
@@ -140,6 +234,7 @@ class Status(Struct, frozen=True, kw_only=True):
     summary: str = ""
     conditions: tuple[Condition, ...] = ()
     jobs: tuple[JobStatus, ...] = ()
+    cron_jobs: tuple[CronJobStatus, ...] = ()
     story: tuple[Story, ...] = ()
 
 

@@ -22,6 +22,12 @@ JOB_LABEL: Final = f"{GROUP}/job"
 """Name of the entry in spec.jobs that a Job belongs to."""
 
 RUN_LABEL: Final = f"{GROUP}/run"
+CRON_JOB_LABEL: Final = f"{GROUP}/cron-job"
+"""Name of the entry in spec.cronJobs that a CronJob, its Jobs and their Pods belong to."""
+
+RUN_NOW_LABEL: Final = f"{GROUP}/run-now"
+"""On a Job that runs outside the schedule: the runNow it was made for."""
+
 INTENT_ANNOTATION: Final = f"{GROUP}/intent"
 """Digest of what the plan last asked of this object."""
 
@@ -32,6 +38,9 @@ POD_SUFFIX: Final = len("-00-xxxxx")
 """What Kubernetes appends to a Job's name for its Pods, the index of an Indexed Job included."""
 
 JOB_NAME_LIMIT: Final = POD_NAME_LIMIT - POD_SUFFIX
+
+CRON_JOB_NAME_LIMIT: Final = 52
+"""Kubernetes appends `-` and the scheduled time in minutes, ten digits, for the Jobs."""
 
 # No vowels and no look-alikes, as Kubernetes' own generated names: no word appears by accident.
 _ALPHABET: Final = "bcdfghjklmnpqrstvwxz2456789"
@@ -72,6 +81,19 @@ def job_name(demo: str, entry: str, identity: object) -> str:
     suffix = f"-{short_hash(identity)}"
     readable = f"{demo}-{entry}"[: JOB_NAME_LIMIT - len(suffix)].rstrip("-")
     return readable + suffix
+
+
+def plain_name(demo: str, entry: str, limit: int) -> str:
+    """`<demo>-<entry>`, or the beginning of it with a hash where it is too long.
+
+    Two demos can come to the same name (a-b and c, a and b-c), and so can somebody else's object:
+    whoever applies such a name looks first whose it is.
+    """
+    name = f"{demo}-{entry}"
+    if len(name) <= limit:
+        return name
+    suffix = f"-{short_hash([demo, entry])}"
+    return name[: limit - len(suffix)].rstrip("-") + suffix
 
 
 def controller_of(metadata: Mapping[str, Any]) -> str | None:

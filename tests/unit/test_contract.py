@@ -9,11 +9,12 @@ import pytest
 from support import CRD, ROOT, SCHEMA, demo_body
 from workshopdemo import model, names
 from workshopdemo.errors import InvalidSpecError
-from workshopdemo.scenarios import JOB_SCENARIOS
+from workshopdemo.scenarios import CRON_SCENARIOS, JOB_SCENARIOS
 
 SPEC = SCHEMA["properties"]["spec"]
 STATUS = SCHEMA["properties"]["status"]
 JOB = SPEC["properties"]["jobs"]["items"]
+CRON_JOB = SPEC["properties"]["cronJobs"]["items"]
 
 
 def test_names_are_the_crds() -> None:
@@ -29,6 +30,7 @@ def test_names_are_the_crds() -> None:
 
 def test_every_scenario_is_in_the_crd_and_no_other() -> None:
     assert set(JOB["properties"]["scenario"]["enum"]) == set(JOB_SCENARIOS)
+    assert set(CRON_JOB["properties"]["scenario"]["enum"]) == set(CRON_SCENARIOS)
 
 
 @pytest.mark.parametrize(
@@ -48,6 +50,9 @@ def test_every_scenario_is_in_the_crd_and_no_other() -> None:
             model.PastRun,
             STATUS["properties"]["jobs"]["items"]["properties"]["history"]["items"],
         ),
+        (model.CronJob, CRON_JOB),
+        (model.CronJobStatus, STATUS["properties"]["cronJobs"]["items"]),
+        (model.Run, STATUS["properties"]["cronJobs"]["items"]["properties"]["runs"]["items"]),
         (model.Story, STATUS["properties"]["story"]["items"]),
     ],
 )
@@ -60,6 +65,13 @@ def test_the_structs_have_the_crds_fields(struct: Any, schema: dict[str, Any]) -
 @pytest.mark.parametrize(
     ("alias", "schema"),
     [
+        (model.ConcurrencyPolicy, CRON_JOB["properties"]["concurrencyPolicy"]),
+        (
+            model.RunOutcome,
+            STATUS["properties"]["cronJobs"]["items"]["properties"]["runs"]["items"]["properties"][
+                "outcome"
+            ],
+        ),
         (model.Phase, STATUS["properties"]["phase"]),
         (model.Outcome, STATUS["properties"]["jobs"]["items"]["properties"]["outcome"]),
         (

@@ -12,7 +12,7 @@ from workshopdemo import story
 from workshopdemo.errors import ForbiddenError
 from workshopdemo.facts import Child, child_of
 from workshopdemo.model import JobStatus, Status, WorkshopDemo, parse
-from workshopdemo.observe import JobFacts, logs_wanted, observe, transitions
+from workshopdemo.observe import JobFacts, logs_wanted, observe, told_pods, transitions
 from workshopdemo.observe.jobs import observe_job
 from workshopdemo.plan import build, prepared
 
@@ -24,7 +24,7 @@ class Scene:
 
     def __init__(self, entry: dict[str, Any], run: int = 1) -> None:
         self.demo: WorkshopDemo = parse(demo_body(entry | {"run": run}))
-        (intent,) = build(self.demo, SETTINGS).intents
+        intent = build(self.demo, SETTINGS, {}).intents[-1]
         self.job = prepared(intent, None)
         self.job["metadata"] |= {
             "uid": f"job-uid-{run}",
@@ -144,9 +144,9 @@ def test_only_the_newest_attempts_are_kept() -> None:
 def test_a_log_is_read_once_and_an_empty_one_too() -> None:
     scene = Scene(FAILING).pod("p1", "Failed").pod("p2", "Running")
     pods = [child_of("Pod", pod) for pod in scene.pods]
-    (wanted,) = logs_wanted(pods, None)
+    (wanted,) = logs_wanted(pods, set())
     assert (wanted.pod, wanted.containers) == ("p1", ("main",))
-    assert logs_wanted(pods, scene.tell(logs={"uid-of-p1": ""})) == []
+    assert logs_wanted(pods, told_pods(scene.tell(logs={"uid-of-p1": ""}))) == []
 
 
 def test_steps_of_a_pipeline_are_told_by_name() -> None:
@@ -160,7 +160,7 @@ def test_steps_of_a_pipeline_are_told_by_name() -> None:
         ],
         "containerStatuses": [{"name": "package", "state": {"waiting": {"reason": "x"}}}],
     }
-    (wanted,) = logs_wanted([child_of("Pod", scene.pods[0])], None)
+    (wanted,) = logs_wanted([child_of("Pod", scene.pods[0])], set())
     assert wanted.containers == ("lint", "test")
     log = wanted.told({"lint": "1\n2\n3\nok", "test": "a\nb\nc"})
     assert log == "[lint] 3\n[lint] ok\n[test] a\n[test] b\n[test] c"
@@ -283,7 +283,7 @@ def demo_of(*entries: dict[str, Any], status: Status | None = None) -> WorkshopD
 
 
 def whole(demo: WorkshopDemo, jobs: dict[str, JobFacts], after: float = 0) -> Status:
-    return observe(demo, jobs, [], NOW + timedelta(seconds=after)).status
+    return observe(demo, jobs, {}, [], NOW + timedelta(seconds=after)).status
 
 
 def test_conditions_flip_only_when_their_status_does() -> None:
@@ -339,7 +339,7 @@ NASTY = "\x1b[31m" + "💥\x00é" * 400
 @pytest.mark.parametrize("entries", [1, 4, 20])
 def test_the_status_stays_under_64_kib_whatever_the_logs_contain(entries: int) -> None:
     tales = story.load()
-    places = {"namespace": "n" * 63, "demo": "d" * 63, "job": "j" * 54}
+    places = {"namespace": "n" * 63, "demo": "d" * 63, "job": "j" * 54, "cronjob": "c" * 52}
     shown = [tale.short(places) for tale in tales.values()]
     status = Status()
     names = [f"entry-{number:02}-" + "x" * 31 for number in range(entries)]
@@ -351,7 +351,7 @@ def test_the_status_stays_under_64_kib_whatever_the_logs_contain(entries: int) -
             for number in range(10):
                 scene.pod(f"{'p' * 50}-{entry['name'][:8]}-{number}", "Failed", at=number)
             pods = [child_of("Pod", pod) for pod in scene.pods]
-            read = {p.uid: logs_wanted([p], None)[0].told({"main": NASTY}) for p in pods}
+            read = {p.uid: logs_wanted([p], set())[0].told({"main": NASTY}) for p in pods}
             facts[str(entry["name"])] = JobFacts(
                 job=scene.live.name,
                 live=scene.live,
@@ -360,6 +360,6 @@ def test_the_status_stays_under_64_kib_whatever_the_logs_contain(entries: int) -
                 told={job.name: job for job in status.jobs}.get(str(entry["name"])),
             )
         demo = demo_of(*[entry | {"run": run} for entry in jobs], status=status)
-        status = observe(demo, facts, shown, NOW).status
+        status = observe(demo, facts, {}, shown, NOW).status
     size = len(json.dumps(msgspec.to_builtins(status), ensure_ascii=False).encode())
     assert size < 64 * 1024

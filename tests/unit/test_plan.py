@@ -11,7 +11,7 @@ from lightkube import codecs
 
 from support import ROOT, SETTINGS, demo_body
 from workshopdemo.model import parse
-from workshopdemo.plan import Intent, build, needs_apply, prepared, superfluous
+from workshopdemo.plan import Intent, build, needs_apply, prepared, superfluous_jobs
 from workshopdemo.settings import Settings
 
 GOLDEN = ROOT / "tests" / "unit" / "golden"
@@ -19,6 +19,32 @@ ENTRIES: dict[str, dict[str, Any]] = {
     "ci-pipeline": {"name": "ship", "scenario": "CIPipeline"},
     "fails-then-succeeds": {"name": "wait", "scenario": "FailsThenSucceeds", "completions": 2},
     "always-fails": {"name": "doomed", "scenario": "AlwaysFails"},
+    "migration": {"name": "migrate", "scenario": "DatabaseMigration"},
+    "data-pipeline": {"name": "sales", "scenario": "DataPipeline", "completions": 4},
+    "too-slow": {"name": "slow", "scenario": "TooSlow"},
+    "out-of-memory": {"name": "big", "scenario": "OutOfMemory"},
+    "not-retriable": {"name": "orders", "scenario": "NotRetriable"},
+    "bad-image": {"name": "bad", "scenario": "BadImage"},
+    "indexed": {
+        "name": "indexed",
+        "scenario": "Custom",
+        "image": "busybox:1.37",
+        "completionMode": "Indexed",
+        "completions": 3,
+        "backoffLimitPerIndex": 1,
+        "maxFailedIndexes": 1,
+        "podReplacementPolicy": "Failed",
+        "podFailurePolicy": {
+            "rules": [
+                {"action": "FailIndex", "onExitCodes": {"operator": "In", "values": [3]}},
+                {
+                    "action": "Ignore",
+                    "onPodConditions": [{"type": "DisruptionTarget", "status": "True"}],
+                },
+            ]
+        },
+        "successPolicy": {"rules": [{"succeededIndexes": "0", "succeededCount": 1}]},
+    },
     "custom": {
         "name": "count",
         "scenario": "Custom",
@@ -37,12 +63,12 @@ ENTRIES: dict[str, dict[str, Any]] = {
 
 
 def plan_of(*jobs: dict[str, Any], settings: Settings = SETTINGS, **more: Any) -> Any:
-    return build(parse(demo_body(*jobs, **more)), settings)
+    return build(parse(demo_body(*jobs, **more)), settings, {})
 
 
 @pytest.mark.parametrize("name", ENTRIES)
 def test_manifests_are_the_golden_ones(name: str, request: pytest.FixtureRequest) -> None:
-    (intent,) = plan_of(ENTRIES[name]).intents
+    intent = plan_of(ENTRIES[name]).intents[-1]
     file = GOLDEN / f"{name}.yaml"
     if request.config.getoption("--update-golden"):
         copy = json.loads(json.dumps(intent.manifest))  # without YAML aliases
@@ -53,13 +79,13 @@ def test_manifests_are_the_golden_ones(name: str, request: pytest.FixtureRequest
 @pytest.mark.parametrize("name", ENTRIES)
 def test_every_field_is_one_of_kubernetes(name: str) -> None:
     """lightkube drops what it does not know, so a misspelt field breaks the round trip."""
-    (intent,) = plan_of(ENTRIES[name]).intents
+    intent = plan_of(ENTRIES[name]).intents[-1]
     assert codecs.from_dict(intent.manifest).to_dict() == intent.manifest
 
 
 @pytest.mark.parametrize("name", ENTRIES)
 def test_demo_pods_run_under_the_restricted_standard(name: str) -> None:
-    (intent,) = plan_of(ENTRIES[name]).intents
+    intent = plan_of(ENTRIES[name]).intents[-1]
     pod = intent.manifest["spec"]["template"]["spec"]
     assert pod["securityContext"]["runAsNonRoot"] is True
     assert pod["securityContext"]["seccompProfile"] == {"type": "RuntimeDefault"}
@@ -213,7 +239,7 @@ def test_pruning_keeps_the_planned_and_the_newest_ended(
 ) -> None:
     plan = plan_of(JOB | {"historyLimit": 2}, JOB | {"name": "b", "historyLimit": 0})
     current = ("a", plan.jobs["a"], "2026-01-01T00:00:00Z", False)
-    doomed = superfluous(plan, [*jobs, current])
+    doomed = superfluous_jobs(plan, [*jobs, current])
     assert plan.jobs["a"] not in doomed
     kept = [job for job in jobs if job[1] not in doomed]
     assert all(entry == "a" and ended for entry, _, _, ended in kept)

@@ -54,6 +54,15 @@ missing one is named in the operator's log and on /readyz.
 - apiGroups: [batch]
   resources: [jobs]
   verbs: [list, watch, create, patch, delete]
+# The CronJobs of the demos, likewise. Their names are plain, so one is read before it is first
+# written: an object of that name which is somebody else's is left alone.
+- apiGroups: [batch]
+  resources: [cronjobs]
+  verbs: [get, list, watch, create, patch, delete]
+# The volume with the bookshop's database, where a demo has one; its name is plain too.
+- apiGroups: [""]
+  resources: [persistentvolumeclaims]
+  verbs: [get, list, watch, create, patch, delete]
 # Each attempt of a Job is a Pod: its node, its exit code, why it cannot start.
 - apiGroups: [""]
   resources: [pods]

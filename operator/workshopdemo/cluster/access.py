@@ -11,6 +11,12 @@ REQUIRED: Final = (
     *(Access(verb, names.GROUP, names.PLURAL) for verb in ("list", "watch")),
     Access("patch", names.GROUP, f"{names.PLURAL}/status"),
     *(Access(verb, "batch", "jobs") for verb in ("list", "watch", "create", "patch", "delete")),
+    *(
+        Access(verb, group, resource)
+        for group, resource in (("batch", "cronjobs"), ("", "persistentvolumeclaims"))
+        # get: before the first write, whether the name is somebody else's.
+        for verb in ("get", "list", "watch", "create", "patch", "delete")
+    ),
     *(Access(verb, "", "pods") for verb in ("list", "watch")),
     Access("get", "", "pods/log"),
     *(Access(verb, "", "events") for verb in ("list", "create", "patch")),

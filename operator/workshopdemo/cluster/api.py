@@ -43,6 +43,14 @@ class _Job(GenericNamespacedResource):
     _api_info = create_api_info("batch", "v1", "Job", "jobs")
 
 
+class _CronJob(GenericNamespacedResource):
+    _api_info = create_api_info("batch", "v1", "CronJob", "cronjobs")
+
+
+class _Claim(GenericNamespacedResource):
+    _api_info = create_api_info("", "v1", "PersistentVolumeClaim", "persistentvolumeclaims")
+
+
 class _Pod(GenericNamespacedResource):
     _api_info = create_api_info("", "v1", "Pod", "pods")
 
@@ -65,7 +73,13 @@ class _DemoStatus(GenericNamespacedStatus):
     )
 
 
-_KINDS: Final[dict[str, Any]] = {"Job": _Job, "Pod": _Pod, "Event": _Event}
+_KINDS: Final[dict[str, Any]] = {
+    "CronJob": _CronJob,
+    "Event": _Event,
+    "Job": _Job,
+    "PersistentVolumeClaim": _Claim,
+    "Pod": _Pod,
+}
 
 
 class ApiServer:
@@ -104,6 +118,14 @@ class ApiServer:
                     force=True,
                 )
             )
+
+    async def get(self, kind: str, namespace: str, name: str) -> Object | None:
+        """See `Cluster.get`."""
+        try:
+            with _translated(f"get {kind} {name}"):
+                return dict(await self._client.get(_KINDS[kind], name, namespace=namespace))
+        except NotFoundError:
+            return None
 
     async def delete(self, kind: str, namespace: str, name: str, uid: str) -> None:
         """See `Cluster.delete`."""

@@ -20,6 +20,7 @@ class Cache:
     def __init__(self) -> None:
         self._demos: dict[DemoKey, Object] = {}
         self._children: dict[str, dict[tuple[str, str], Child]] = defaultdict(dict)
+        self._buried: dict[str, dict[str, Child]] = defaultdict(dict)
         self.is_complete = False
         """Whether every kind has been listed once: before that, missing means nothing."""
 
@@ -39,6 +40,7 @@ class Cache:
         known = self._demos.get(key)
         if known is not None and known["metadata"]["uid"] == uid:
             del self._demos[key]
+        self._buried.pop(uid, None)
 
     def demo(self, key: DemoKey) -> Object | None:
         """The demo's object, None if there is none."""
@@ -65,6 +67,29 @@ class Cache:
             if not family:
                 del self._children[demo_uid]
 
+    def bury_child(self, kind: str, body: Mapping[str, Any]) -> None:
+        """Forget a child that is gone, but for its last words: the end of a CronJob's Job.
+
+        Its CronJob's history limits remove it as soon as it ends, and Replace before that; the
+        event of its removal may be all that there is to tell its end by.
+        """
+        child = child_of(kind, body)
+        self.remove_child(kind, child.demo_uid, child.name, child.uid)
+        if kind == "Job" and names.CRON_JOB_LABEL in child.labels:
+            self._buried[child.demo_uid][child.uid] = child
+
+    def buried(self, demo_uid: str) -> list[Child]:
+        """Jobs of CronJobs that were seen to be removed, and whose end may not be told yet."""
+        return list(self._buried.get(demo_uid, {}).values())
+
+    def forget_buried(self, demo_uid: str, uids: Iterable[str]) -> None:
+        """Their end is told."""
+        graves = self._buried.get(demo_uid, {})
+        for uid in uids:
+            graves.pop(uid, None)
+        if not graves:
+            self._buried.pop(demo_uid, None)
+
     def children(self, demo_uid: str, kind: str) -> list[Child]:
         """A demo's children of that kind."""
         family = self._children.get(demo_uid, {})
@@ -73,6 +98,10 @@ class Cache:
     def child(self, demo_uid: str, kind: str, name: str) -> Child | None:
         """One child, None if there is none."""
         return self._children.get(demo_uid, {}).get((kind, name))
+
+    def uids(self, demo_uid: str) -> set[str]:
+        """UIDs of a demo's children."""
+        return {child.uid for child in self._children.get(demo_uid, {}).values()}
 
     def all_children(self, kind: str) -> list[Child]:
         """The children of that kind of all demos."""

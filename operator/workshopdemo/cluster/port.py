@@ -29,6 +29,9 @@ class Cluster(Protocol):
     async def apply_status(self, demo: Object) -> Object:
         """Server-side apply of a WorkshopDemo's status; gives the object as it is now."""
 
+    async def get(self, kind: str, namespace: str, name: str) -> Object | None:
+        """One object, None if there is none."""
+
     async def delete(self, kind: str, namespace: str, name: str, uid: str) -> None:
         """Delete this very object and, in the background, what it owns. Gone already is fine."""
 

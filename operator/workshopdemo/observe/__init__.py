@@ -1,12 +1,15 @@
 """Pure: children → facts → conditions → status. No I/O; the clock is passed in."""
 
-from workshopdemo.observe.attempts import LogWanted, logs_wanted
+from workshopdemo.observe.attempts import LogWanted, logs_wanted, told_pods
+from workshopdemo.observe.cronjobs import CronJobFacts, needs_events
 from workshopdemo.observe.jobs import JobFacts, needs_refusal
+from workshopdemo.observe.runs import told_run_pods
 from workshopdemo.observe.status import Observation, invalid_status, observe
 from workshopdemo.observe.times import format_time
 from workshopdemo.observe.transitions import Transition, transitions
 
 __all__ = [
+    "CronJobFacts",
     "JobFacts",
     "LogWanted",
     "Observation",
@@ -14,7 +17,10 @@ __all__ = [
     "format_time",
     "invalid_status",
     "logs_wanted",
+    "needs_events",
     "needs_refusal",
     "observe",
+    "told_pods",
+    "told_run_pods",
     "transitions",
 ]

@@ -1,6 +1,6 @@
 """Pods of a Job → its attempts, with the logs that survive them."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any, Final
 
@@ -22,7 +22,7 @@ _OTHER_STEP_LINES: Final = 2
 
 @dataclass(frozen=True)
 class LogWanted:
-    """A Pod that ended and whose log nobody has read yet."""
+    """A log that nobody has read yet, of a Pod that ended or is being ended."""
 
     pod: str
     pod_uid: str
@@ -31,6 +31,10 @@ class LogWanted:
 
     decisive: str
     """The container whose end was the Pod's end."""
+
+    is_final: bool
+    """Whether nothing can be written any more. A Pod that is being removed is read while it still
+    can be: Kubernetes may take it away the moment it ends."""
 
     def told(self, logs: Mapping[str, str | None]) -> str:
         """The log in short: the end of the decisive container's, a line or two of the others."""
@@ -44,19 +48,55 @@ class LogWanted:
         return "\n".join(lines)
 
 
-def logs_wanted(pods: Iterable[Child], told: JobStatus | None) -> list[LogWanted]:
-    """Logs to read now, of Pods that ended and are not told of with their log yet."""
-    known = {attempt.pod for attempt in told.attempts if attempt.log is not None} if told else set()
+def logs_wanted(pods: Iterable[Child], known: Collection[str]) -> list[LogWanted]:
+    """Logs to read now.
+
+    Args:
+        pods: Pods of one entry.
+        known: names of Pods whose whole log is told already.
+    """
     wanted = []
     for pod in pods:
-        if pod.name in known or pod.status.get("phase") not in _ENDED:
+        is_final = pod.status.get("phase") in _ENDED
+        if pod.name in known or not (is_final or pod.terminating):
             continue
-        ran = [status for status in statuses_of(pod) if _terminated(status)]
-        decisive = _decisive(pod)
+        ran = [status for status in statuses_of(pod) if _has_run(status)]
+        decisive = _decisive(pod) or (ran[-1] if ran else None)
         if decisive is not None:
             containers = tuple(status["name"] for status in ran)
-            wanted.append(LogWanted(pod.name, pod.uid, containers, decisive["name"]))
+            wanted.append(LogWanted(pod.name, pod.uid, containers, decisive["name"], is_final))
     return wanted
+
+
+def told_pods(told: JobStatus | None) -> set[str]:
+    """Pods of an entry of spec.jobs whose log is told already."""
+    if told is None:
+        return set()
+    return {
+        attempt.pod
+        for attempt in told.attempts
+        if attempt.log is not None and attempt.outcome in _ENDED
+    }
+
+
+@dataclass(frozen=True)
+class End:
+    """How the newest Pod of a run ended, or is about to."""
+
+    uid: str
+    node: str | None
+    exit_code: int | None
+
+
+def newest_end(pods: Iterable[Child]) -> End | None:
+    """The end of the newest Pod that ended or is being removed; the newest Pod if none did."""
+    newest = sorted(pods, key=lambda pod: (pod.created, pod.name))
+    ended = [pod for pod in newest if pod.status.get("phase") in _ENDED or pod.terminating]
+    for pod in (ended or newest)[-1:]:
+        decisive = _decisive(pod)
+        end = _terminated(decisive) if decisive else None
+        return End(pod.uid, pod.status.get("nodeName"), end["exitCode"] if end else None)
+    return None
 
 
 def attempts_of(
@@ -124,6 +164,11 @@ def statuses_of(pod: Child) -> list[Mapping[str, Any]]:
         *(pod.status.get("initContainerStatuses") or ()),
         *(pod.status.get("containerStatuses") or ()),
     ]
+
+
+def _has_run(status: Mapping[str, Any]) -> bool:
+    state = status.get("state") or {}
+    return "terminated" in state or "running" in state
 
 
 def _terminated(status: Mapping[str, Any]) -> Mapping[str, Any] | None:

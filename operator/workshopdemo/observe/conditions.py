@@ -6,14 +6,16 @@ from datetime import datetime
 from typing import Final, Literal
 
 from workshopdemo.errors import InvalidSpecError
-from workshopdemo.model import Condition, JobStatus, Phase
+from workshopdemo.model import Condition, CronJobStatus, JobStatus, Phase
 from workshopdemo.observe.times import format_time
 
+Entry = JobStatus | CronJobStatus
 ConditionStatus = Literal["True", "False", "Unknown"]
 
 READY: Final = "Ready"
 PROGRESSING: Final = "Progressing"
 JOBS: Final = "JobsAsExpected"
+CRON_JOBS: Final = "CronJobsAsExpected"
 SPEC_VALID: Final = "SpecValid"
 
 
@@ -48,22 +50,45 @@ def dated(
     )
 
 
-def judge(jobs: Sequence[JobStatus]) -> list[Judgement]:
-    """Conditions of a demo whose spec is valid."""
-    of_jobs = _jobs(jobs)
-    moving = [job.name for job in jobs if job.as_expected is None]
-    if moving:
-        progressing = Judgement(
-            PROGRESSING, "True", "JobsUnfinished", _listed("still to end", moving)
-        )
-    else:
-        progressing = Judgement(PROGRESSING, "False", "Settled", "nothing is under way")
-    if of_jobs.status == "True":
-        ready = Judgement(READY, "True", "AsExpected", "everything is as the lesson expects")
-    else:
-        ready = Judgement(READY, "False", of_jobs.reason, of_jobs.message)
-    valid = Judgement(SPEC_VALID, "True", "Valid", "the spec can be carried out as it is")
-    return [ready, progressing, of_jobs, valid]
+def judge(
+    jobs: Sequence[JobStatus],
+    cron_jobs: Sequence[CronJobStatus],
+    mistakes: Sequence[InvalidSpecError],
+) -> list[Judgement]:
+    """Conditions of a demo whose spec can be read."""
+    sections = []
+    if jobs:
+        sections.append(_section(JOBS, "jobs", jobs, [_job_complaint(job) for job in jobs]))
+    if cron_jobs:
+        complaints = [_cron_job_complaint(cron_job) for cron_job in cron_jobs]
+        sections.append(_section(CRON_JOBS, "cron jobs", cron_jobs, complaints))
+    entries: tuple[Entry, ...] = (*jobs, *cron_jobs)
+    moving = [entry.name for entry in entries if entry.as_expected is None]
+    message = _listed("still to end", moving)
+    progressing = (
+        Judgement(PROGRESSING, "True", "Unfinished", message)
+        if moving
+        else Judgement(PROGRESSING, "False", "Settled", "nothing is under way")
+    )
+    return [_ready(sections), progressing, *sections, _spec_valid(mistakes)]
+
+
+def _ready(sections: Sequence[Judgement]) -> Judgement:
+    # What went wrong is told before what is still to end.
+    unready = sorted(
+        (section for section in sections if section.status != "True"),
+        key=lambda section: section.status != "False",
+    )
+    if not unready:
+        return Judgement(READY, "True", "AsExpected", "everything is as the lesson expects")
+    message = "; ".join(section.message for section in unready)
+    return Judgement(READY, "False", unready[0].reason, message)
+
+
+def _spec_valid(mistakes: Sequence[InvalidSpecError]) -> Judgement:
+    if mistakes:
+        return Judgement(SPEC_VALID, "False", "InvalidSpec", "; ".join(map(str, mistakes)))
+    return Judgement(SPEC_VALID, "True", "Valid", "the spec can be carried out as it is")
 
 
 def judge_invalid(error: InvalidSpecError) -> list[Judgement]:
@@ -75,48 +100,78 @@ def judge_invalid(error: InvalidSpecError) -> list[Judgement]:
     ]
 
 
-def _jobs(jobs: Sequence[JobStatus]) -> Judgement:
-    wrong = [job for job in jobs if job.as_expected is False]
-    moving = [job.name for job in jobs if job.as_expected is None]
+def _section(
+    kind: str,
+    what: str,
+    entries: Sequence[Entry],
+    complaints: Sequence[str],
+) -> Judgement:
+    wrong = [
+        complaint
+        for entry, complaint in zip(entries, complaints, strict=True)
+        if entry.as_expected is False
+    ]
+    moving = [entry.name for entry in entries if entry.as_expected is None]
     if wrong:
-        return Judgement(JOBS, "False", "NotAsExpected", "; ".join(map(_complaint, wrong)))
+        return Judgement(kind, "False", "NotAsExpected", "; ".join(wrong))
     if moving:
-        return Judgement(JOBS, "Unknown", "Unfinished", _listed("still to end", moving))
-    return Judgement(JOBS, "True", "AsExpected", f"{len(jobs)}/{len(jobs)} jobs as expected")
+        return Judgement(kind, "Unknown", "Unfinished", _listed("still to end", moving))
+    return Judgement(
+        kind, "True", "AsExpected", f"{len(entries)}/{len(entries)} {what} as expected"
+    )
 
 
-def _complaint(job: JobStatus) -> str:
+def _job_complaint(job: JobStatus) -> str:
     wanted = f"{job.expected} ({job.expected_reason})" if job.expected_reason else job.expected
     got = f"{job.outcome} ({job.reason})" if job.reason else job.outcome
     because = f": {job.message}" if job.message else ""
     return f"{job.name} should be {wanted} but is {got}{because}"
 
 
+def _cron_job_complaint(cron_job: CronJobStatus) -> str:
+    because = f" ({cron_job.reason})" if cron_job.reason else ""
+    return f"{cron_job.name} should be {cron_job.expected}{because}: {cron_job.message}"
+
+
 def _listed(what: str, entries: Sequence[str]) -> str:
     return f"{what}: {', '.join(entries)}"
 
 
-def phase(jobs: Sequence[JobStatus]) -> Phase:
+def phase(jobs: Sequence[JobStatus], cron_jobs: Sequence[CronJobStatus]) -> Phase:
     """Where the lesson stands."""
-    if any(job.as_expected is False for job in jobs):
+    entries: tuple[Entry, ...] = (*jobs, *cron_jobs)
+    if any(entry.as_expected is False for entry in entries):
         return "Degraded"
-    if all(job.as_expected for job in jobs):
+    if all(entry.as_expected for entry in entries):
         return "Ready"
-    if all(job.outcome == "Pending" for job in jobs):
+    begun = any(job.outcome != "Pending" for job in jobs)
+    if not begun and not any(cron_job.runs for cron_job in cron_jobs):
         return "Pending"
     return "Progressing"
 
 
-def summary(jobs: Sequence[JobStatus]) -> str:
+def summary(jobs: Sequence[JobStatus], cron_jobs: Sequence[CronJobStatus]) -> str:
     """The whole demo in a line."""
-    expected = sum(1 for job in jobs if job.as_expected)
-    parts = [f"{expected}/{len(jobs)} jobs as expected"]
+    parts = []
+    sections: dict[str, Sequence[Entry]] = {"jobs": jobs, "cron jobs": cron_jobs}
+    for what, entries in sections.items():
+        if entries:
+            expected = sum(1 for entry in entries if entry.as_expected)
+            parts.append(f"{expected}/{len(entries)} {what} as expected")
     words = {"Running": "running", "Pending": "pending", "Suspended": "suspended"}
     for outcome, word in words.items():
         count = sum(1 for job in jobs if job.outcome == outcome and job.as_expected is None)
         if count:
             parts.append(f"{count} {word}")
+    active = sum(cron_job.active for cron_job in cron_jobs)
+    if active:
+        parts.append(f"{active} runs go on" if active > 1 else "1 run goes on")
     parts += [
         f"{job.name}: {job.reason or job.outcome}" for job in jobs if job.as_expected is False
+    ]
+    parts += [
+        f"{cron_job.name}: {cron_job.reason or cron_job.last_outcome}"
+        for cron_job in cron_jobs
+        if cron_job.as_expected is False
     ]
     return " · ".join(parts)

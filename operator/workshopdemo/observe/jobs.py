@@ -75,10 +75,12 @@ def observe_job(
         job=facts.job,
         uid=live.uid if live else None,
         start_time=counts.get("startTime"),
-        finish_time=_finish_time(live) if live else None,
+        finish_time=finish_time(live) if live else None,
         active=counts.get("active", 0),
         succeeded=counts.get("succeeded", 0),
         failed=counts.get("failed", 0),
+        completed_indexes=counts.get("completedIndexes"),
+        failed_indexes=counts.get("failedIndexes"),
         attempts=attempts,
         history=history,
     )
@@ -138,7 +140,8 @@ def _makes_no_pod(live: Child, pods: Sequence[Child]) -> bool:
     return not pods and not any(live.status.get(count) for count in counts)
 
 
-def _finish_time(job: Child) -> str | None:
+def finish_time(job: Child) -> str | None:
+    """When the Job ended; None while it has not."""
     # completionTime is set on success only (batch/v1 JobStatus).
     for outcome in _ENDED:
         condition = job.condition(outcome)
@@ -204,7 +207,7 @@ def _updated(job: Child, known: PastRun | None) -> PastRun:
         outcome=ended or "Replaced",
         reason=condition.get("reason") if condition else None,
         start_time=job.status.get("startTime"),
-        finish_time=_finish_time(job),
+        finish_time=finish_time(job),
         attempts=known.attempts if known else counted,
         log=known.log if known else None,
     )

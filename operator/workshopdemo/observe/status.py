@@ -1,6 +1,6 @@
 """Everything seen → the whole status, within its size."""
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Final, TypeVar
@@ -8,12 +8,22 @@ from typing import Final, TypeVar
 import msgspec
 
 from workshopdemo.errors import InvalidSpecError
-from workshopdemo.model import Attempt, JobStatus, PastRun, Status, Story, WorkshopDemo
+from workshopdemo.model import (
+    Attempt,
+    CronJobStatus,
+    JobStatus,
+    PastRun,
+    Run,
+    Status,
+    Story,
+    WorkshopDemo,
+)
 from workshopdemo.observe.conditions import dated, judge, judge_invalid, phase, summary
+from workshopdemo.observe.cronjobs import CronJobFacts, observe_cron_job
 from workshopdemo.observe.jobs import JobFacts, observe_job
 from workshopdemo.observe.text import shorten
 
-_Logged = TypeVar("_Logged", Attempt, PastRun)
+_Logged = TypeVar("_Logged", Attempt, PastRun, Run)
 
 LOG_LIMIT: Final = 1024
 """Bytes of log told of one attempt."""
@@ -24,6 +34,9 @@ LOG_BUDGET: Final = 20 * 1024
 _ATTEMPTS_EACH: Final = 7
 _ATTEMPTS_ALL: Final = 80
 _ATTEMPTS_LEAST: Final = 3
+_RUN_LOGS: Final = 5
+"""Of so many runs of a CronJob the log is told."""
+
 _SUMMARY_LIMIT: Final = 256
 _MESSAGE_LIMIT: Final = 1024
 
@@ -39,28 +52,33 @@ class Observation:
 def observe(
     demo: WorkshopDemo,
     facts: Mapping[str, JobFacts],
+    cron_facts: Mapping[str, CronJobFacts],
     story: Sequence[Story],
     now: datetime,
 ) -> Observation:
-    """The status of a demo whose spec is valid; `facts` by name of entry."""
-    entries = demo.spec.jobs
+    """The status of a demo whose spec can be read; facts by name of entry."""
+    entries, cron_entries = demo.spec.jobs, demo.spec.cron_jobs
     keep = max(_ATTEMPTS_LEAST, min(_ATTEMPTS_EACH, _ATTEMPTS_ALL // max(len(entries), 1)))
     seen = [observe_job(entry, facts[entry.name], now, keep) for entry in entries]
-    jobs = _within_budget([status for status, _ in seen])
-    due = [recheck for _, recheck in seen if recheck is not None]
+    cron_seen = [observe_cron_job(entry, cron_facts[entry.name], now) for entry in cron_entries]
+    jobs, cron_jobs = _within_budget(
+        [status for status, _ in seen], [status for status, _ in cron_seen]
+    )
+    mistakes = [known.mistake for known in cron_facts.values() if known.mistake is not None]
+    judgements = judge(jobs, cron_jobs, mistakes)
     status = Status(
         observed_generation=demo.generation,
-        phase=phase(jobs),
-        summary=shorten_end(summary(jobs), _SUMMARY_LIMIT),
+        phase=phase(jobs, cron_jobs),
+        summary=shorten_end(summary(jobs, cron_jobs), _SUMMARY_LIMIT),
         conditions=tuple(
-            msgspec.structs.replace(
-                condition, message=shorten_end(condition.message, _MESSAGE_LIMIT)
-            )
-            for condition in dated(judge(jobs), demo.status.conditions, demo.generation, now)
+            msgspec.structs.replace(one, message=shorten_end(one.message, _MESSAGE_LIMIT))
+            for one in dated(judgements, demo.status.conditions, demo.generation, now)
         ),
         jobs=jobs,
+        cron_jobs=cron_jobs,
         story=tuple(story),
     )
+    due = [recheck for _, recheck in (*seen, *cron_seen) if recheck is not None]
     return Observation(status, min(due, default=None))
 
 
@@ -80,20 +98,50 @@ def shorten_end(text: str, limit: int) -> str:
     return text if len(text) <= limit else text[: limit - 1] + "…"
 
 
-def _within_budget(jobs: Iterable[JobStatus]) -> tuple[JobStatus, ...]:
+def _within_budget(
+    jobs: Sequence[JobStatus], cron_jobs: Sequence[CronJobStatus]
+) -> tuple[tuple[JobStatus, ...], tuple[CronJobStatus, ...]]:
     """Cut the logs so that all fit; the more there are, the shorter each."""
-    jobs = tuple(jobs)
-    count = sum(len(job.attempts) + len(job.history) for job in jobs)
+    cron_jobs = [_without_old_logs(cron_job) for cron_job in cron_jobs]
+    told: list[Attempt | PastRun | Run] = []
+    for job in jobs:
+        told += [*job.attempts, *job.history]
+    for cron_job in cron_jobs:
+        told += cron_job.runs
+    count = sum(1 for one in told if one.log)
     limit = min(LOG_LIMIT, LOG_BUDGET // count) if count else LOG_LIMIT
-    return tuple(
-        msgspec.structs.replace(
-            job,
-            message=shorten_end(job.message, _SUMMARY_LIMIT) if job.message else None,
-            attempts=tuple(_cut(attempt, limit) for attempt in job.attempts),
-            history=tuple(_cut(run, limit) for run in job.history),
-        )
-        for job in jobs
+    return (
+        tuple(
+            msgspec.structs.replace(
+                job,
+                message=_cut_message(job.message),
+                attempts=tuple(_cut(attempt, limit) for attempt in job.attempts),
+                history=tuple(_cut(run, limit) for run in job.history),
+            )
+            for job in jobs
+        ),
+        tuple(
+            msgspec.structs.replace(
+                cron_job,
+                message=_cut_message(cron_job.message),
+                runs=tuple(_cut(run, limit) for run in cron_job.runs),
+            )
+            for cron_job in cron_jobs
+        ),
     )
+
+
+def _without_old_logs(cron_job: CronJobStatus) -> CronJobStatus:
+    # An empty log instead of none: it was read, and is not to be read again.
+    runs = [
+        msgspec.structs.replace(run, log="") if index >= _RUN_LOGS and run.log else run
+        for index, run in enumerate(cron_job.runs)
+    ]
+    return msgspec.structs.replace(cron_job, runs=tuple(runs))
+
+
+def _cut_message(message: str | None) -> str | None:
+    return shorten_end(message, _SUMMARY_LIMIT) if message else None
 
 
 def _cut(told: _Logged, limit: int) -> _Logged:

@@ -4,7 +4,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Final, Literal
 
-from workshopdemo.model import JobStatus, Status
+from workshopdemo.model import CronJobStatus, JobStatus, Run, Status
 
 _ENDED: Final = frozenset({"Complete", "Failed", "Stuck"})
 
@@ -23,11 +23,14 @@ def transitions(before: Status, after: Status) -> list[Transition]:
     """Events that tell the way from one status to the next."""
     known = {job.name: job for job in before.jobs}
     found = [event for job in after.jobs for event in _of_job(known.get(job.name), job)]
+    told = {cron_job.name: cron_job for cron_job in before.cron_jobs}
+    for cron_job in after.cron_jobs:
+        found += _of_cron_job(told.get(cron_job.name), cron_job)
     if after.phase != before.phase and after.phase in ("Ready", "Invalid"):
         kind: Literal["Normal", "Warning"] = "Normal" if after.phase == "Ready" else "Warning"
         reason = "Ready" if after.phase == "Ready" else "InvalidSpec"
         # A demo may be Ready many times: after each change of its spec, after each new Job.
-        state = [job.uid for job in after.jobs]
+        state = [job.uid for job in after.jobs] + [cron_job.uid for cron_job in after.cron_jobs]
         found.append(
             Transition(kind, reason, after.summary, f"{reason} {after.observed_generation} {state}")
         )
@@ -48,3 +51,26 @@ def _of_job(before: JobStatus | None, after: JobStatus) -> Iterator[Transition]:
         f"{after.name}: {after.outcome}{because}, {judged}",
         f"{after.uid} {after.outcome}",
     )
+
+
+_ORDINARY: Final = frozenset({"Complete", "Skipped", "Replaced"})
+
+
+def _of_cron_job(before: CronJobStatus | None, after: CronJobStatus) -> Iterator[Transition]:
+    known = {_run_identity(run): run.outcome for run in before.runs} if before else {}
+    for run in reversed(after.runs):
+        identity = _run_identity(run)
+        if run.outcome == "Running" or known.get(identity) == run.outcome:
+            continue
+        what = run.job or f"the run of {run.scheduled_time}"
+        because = f" ({run.reason})" if run.reason else ""
+        yield Transition(
+            "Normal" if run.outcome in _ORDINARY else "Warning",
+            f"Run{run.outcome}",
+            f"{after.name}: {what}: {run.outcome}{because}",
+            f"{after.uid} {identity} {run.outcome}",
+        )
+
+
+def _run_identity(run: Run) -> str:
+    return run.uid or run.job or f"{run.scheduled_time}"

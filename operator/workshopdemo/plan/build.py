@@ -1,14 +1,32 @@
 """The plan of a demo: every object it needs, and which old ones may stay."""
 
-from collections.abc import Iterable
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
 from functools import cached_property
+from typing import Final
 
 from workshopdemo import names
-from workshopdemo.model import JobStatus, WorkshopDemo
+from workshopdemo.errors import InvalidSpecError
+from workshopdemo.model import CronJob, JobStatus, WorkshopDemo
+from workshopdemo.plan.cronjob import build_cron_job, build_manual_run, check, cron_job_name
 from workshopdemo.plan.job import build_job, job_name
 from workshopdemo.plan.meta import Manifest
+from workshopdemo.plan.volume import build_claim
+from workshopdemo.scenarios import uses_data
 from workshopdemo.settings import Settings
+
+IMMUTABLE: Final = frozenset(
+    {
+        "template",
+        "completions",
+        "completionMode",
+        "backoffLimitPerIndex",
+        "maxFailedIndexes",
+        "podFailurePolicy",
+        "successPolicy",
+    }
+)
+"""Fields of Job.spec that cannot change in place (batch/v1 validation, ValidateJobSpecUpdate)."""
 
 
 @dataclass(frozen=True)
@@ -27,11 +45,22 @@ class Intent:
         """Its name; its namespace is the demo's."""
         return str(self.manifest["metadata"]["name"])
 
+    @property
+    def immutable(self) -> frozenset[str]:
+        """Fields of its spec that cannot change in place."""
+        return IMMUTABLE if self.kind == "Job" else frozenset()
+
+    @property
+    def has_plain_name(self) -> bool:
+        """Whether somebody else's object may have the same name."""
+        return self.kind != "Job"
+
     @cached_property
     def digest(self) -> str:
-        """Digest of what may change in place; a Job's Pod template may not, and is left out."""
-        spec = {name: value for name, value in self.manifest["spec"].items() if name != "template"}
-        return names.digest([self.manifest["metadata"], spec])
+        """Digest of what may change in place."""
+        spec = self.manifest["spec"]
+        changing = {name: value for name, value in spec.items() if name not in self.immutable}
+        return names.digest([self.manifest["metadata"], changing])
 
 
 @dataclass(frozen=True)
@@ -39,34 +68,73 @@ class Plan:
     """All that a demo needs."""
 
     intents: tuple[Intent, ...]
+    """In the order to apply them."""
+
     jobs: dict[str, str]
     """Name of the Job of each entry of spec.jobs."""
 
     history_limits: dict[str, int]
     """How many older Jobs of each entry may stay."""
 
+    cron_jobs: dict[str, str]
+    """Name of the CronJob of each entry of spec.cronJobs."""
 
-def build(demo: WorkshopDemo, settings: Settings) -> Plan:
+    manual_runs: dict[str, str] = field(default_factory=dict)
+    """Name of the Job of each entry's runNow, where it is still to be carried out."""
+
+    mistakes: dict[str, InvalidSpecError] = field(default_factory=dict)
+    """Entries of spec.cronJobs that cannot be carried out; what there is of them stays."""
+
+
+def build(demo: WorkshopDemo, settings: Settings, cron_job_uids: Mapping[str, str]) -> Plan:
     """The plan of this demo.
 
-    The status counts as memory in one place only: a Job that ended, was recorded and then went
-    by its ttlSecondsAfterFinished is not run again.
+    The status counts as memory in two places only: a Job that ended, was recorded and then went
+    by its ttlSecondsAfterFinished is not run again, and neither is a runNow that was carried out.
+
+    Args:
+        demo: the demo.
+        settings: the operator's.
+        cron_job_uids: UIDs of the CronJobs that there are, by name.
     """
+    mistakes: dict[str, InvalidSpecError] = {}
+    manual_runs: dict[str, str] = {}
+    intents: list[Manifest] = []
+    if any(map(uses_data, (*demo.spec.jobs, *demo.spec.cron_jobs))):
+        intents.append(build_claim(demo))
     told = {status.name: status for status in demo.status.jobs}
-    intents = []
     for job in demo.spec.jobs:
         recorded = is_recorded(told.get(job.name), job_name(demo, job))
-        intents.append(Intent(build_job(demo, job, settings, recorded=recorded)))
+        intents.append(build_job(demo, job, settings, recorded=recorded))
+    for index, entry in enumerate(demo.spec.cron_jobs):
+        try:
+            check(entry, f"spec.cronJobs[{index}]")
+        except InvalidSpecError as error:
+            mistakes[entry.name] = error
+            continue
+        intents.append(build_cron_job(demo, entry, settings))
+        uid = cron_job_uids.get(cron_job_name(demo, entry))
+        if uid is not None and _is_run_due(demo, entry):
+            intents.append(build_manual_run(demo, entry, settings, uid))
+            manual_runs[entry.name] = intents[-1]["metadata"]["name"]
     return Plan(
-        intents=tuple(intents),
+        intents=tuple(map(Intent, intents)),
         jobs={job.name: job_name(demo, job) for job in demo.spec.jobs},
         history_limits={job.name: job.history_limit for job in demo.spec.jobs},
+        cron_jobs={entry.name: cron_job_name(demo, entry) for entry in demo.spec.cron_jobs},
+        manual_runs=manual_runs,
+        mistakes=mistakes,
     )
 
 
 def is_recorded(status: JobStatus | None, name: str) -> bool:
     """Whether the end of the Job of that name stands on the status."""
     return status is not None and status.job == name and status.outcome in ("Complete", "Failed")
+
+
+def _is_run_due(demo: WorkshopDemo, entry: CronJob) -> bool:
+    done = next((told.run_now for told in demo.status.cron_jobs if told.name == entry.name), 0)
+    return entry.run_now > done
 
 
 def went_by_ttl(intent: Intent) -> bool:
@@ -78,7 +146,7 @@ def went_by_ttl(intent: Intent) -> bool:
     return "ttlSecondsAfterFinished" in intent.manifest["spec"]
 
 
-def superfluous(plan: Plan, jobs: Iterable[tuple[str, str, str, bool]]) -> list[str]:
+def superfluous_jobs(plan: Plan, jobs: Iterable[tuple[str, str, str, bool]]) -> list[str]:
     """Names of Jobs to remove.
 
     Those are Jobs of entries that are gone, of earlier runs that have not ended (the new run
@@ -86,7 +154,7 @@ def superfluous(plan: Plan, jobs: Iterable[tuple[str, str, str, bool]]) -> list[
 
     Args:
         plan: what must exist.
-        jobs: for each Job there is: entry, name, creation time, whether it ended.
+        jobs: for each Job of spec.jobs there is: entry, name, creation time, whether it ended.
     """
     doomed = []
     kept: dict[str, int] = {}
@@ -97,3 +165,11 @@ def superfluous(plan: Plan, jobs: Iterable[tuple[str, str, str, bool]]) -> list[
         if not ended or kept[entry] > plan.history_limits.get(entry, 0):
             doomed.append(name)
     return doomed
+
+
+def superfluous(plan: Plan, kind: str, existing: Iterable[str]) -> list[str]:
+    """Names of CronJobs or claims to remove: all that the plan does not name."""
+    wanted = {intent.name for intent in plan.intents if intent.kind == kind}
+    if kind == "CronJob":
+        wanted |= set(plan.cron_jobs.values())
+    return sorted(set(existing) - wanted)

@@ -23,14 +23,18 @@ _FACTORS: Final = {
 def prepared(intent: Intent, live: Mapping[str, Any] | None) -> Manifest:
     """The body to apply: the full intent, marked with its digest.
 
-    A Job's Pod template is immutable. Where the Job exists its own template is sent back, so that
-    the operator of a newer image or version can still put the rest right.
+    What cannot change in place is sent back as it is where the object exists, so that an operator
+    of a newer image or version can still put the rest right.
     """
     manifest = intent.manifest
-    metadata = manifest["metadata"] | {"annotations": {names.INTENT_ANNOTATION: intent.digest}}
-    spec = manifest["spec"]
+    metadata = dict(manifest["metadata"])
+    mark = {names.INTENT_ANNOTATION: intent.digest}
+    metadata["annotations"] = metadata.get("annotations", {}) | mark
+    spec = dict(manifest["spec"])
     if live is not None:
-        spec = spec | {"template": live["spec"]["template"]}
+        spec = {name: value for name, value in spec.items() if name not in intent.immutable}
+        kept = intent.immutable & live["spec"].keys()
+        spec |= {name: live["spec"][name] for name in sorted(kept)}
     return manifest | {"metadata": metadata, "spec": spec}
 
 

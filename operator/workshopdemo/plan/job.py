@@ -4,22 +4,14 @@ from typing import Any, Final
 
 from workshopdemo import names
 from workshopdemo.model import Job, WorkshopDemo
-from workshopdemo.plan.meta import Manifest, container_security, labels, owner, pod_security
-from workshopdemo.scenarios import CUSTOM, scenario_of
-from workshopdemo.scenarios.base import JobScenario, Step
+from workshopdemo.plan.meta import Manifest, labels, owner
+from workshopdemo.plan.pod import build_pod
+from workshopdemo.plan.volume import claim_name
+from workshopdemo.scenarios import JobScenario, scenario_of
 from workshopdemo.settings import Settings
-
-_FAILURE_COUNT: Final = "metadata.annotations['batch.kubernetes.io/job-index-failure-count']"
 
 # More than any lesson retries: backoffLimit, which the user may tune, decides.
 _UNBOUNDED: Final = 2147483647
-
-_PROGRAM_RESOURCES: Final = {
-    "requests": {"cpu": "10m", "memory": "32Mi"},
-    "limits": {"memory": "128Mi"},
-}
-_TMP: Final = {"name": "tmp", "mountPath": "/tmp"}  # noqa: S108 - a mount of its own
-_WORKSPACE: Final = {"name": "workspace", "mountPath": "/workspace"}
 
 
 def job_name(demo: WorkshopDemo, job: Job) -> str:
@@ -40,6 +32,11 @@ def job_name(demo: WorkshopDemo, job: Job) -> str:
         job.args,
         [[variable.name, variable.value] for variable in job.env],
         job.resources,
+        job.completion_mode,
+        job.backoff_limit_per_index,
+        job.max_failed_indexes,
+        job.pod_failure_policy,
+        job.success_policy,
     ]
     return names.job_name(demo.name, job.name, identity)
 
@@ -52,27 +49,13 @@ def build_job(demo: WorkshopDemo, job: Job, settings: Settings, *, recorded: boo
         names.JOB_LABEL: job.name,
         names.RUN_LABEL: str(job.run),
     }
-    completions = job.completions or 1
-    backoff_limit = scenario.backoff_limit if job.backoff_limit is None else job.backoff_limit
-    spec: dict[str, Any] = {
-        "completions": completions,
-        "parallelism": job.parallelism or 1,
-        "completionMode": "Indexed" if scenario.counts_failures else "NonIndexed",
-        "backoffLimit": backoff_limit * (completions if scenario.counts_failures else 1),
-        "suspend": job.suspend,
-        "template": {
-            "metadata": {"labels": job_labels},
-            "spec": _pod(job, scenario, settings),
-        },
+    completions = job.completions or scenario.completions
+    values = {
+        "entry": job.name,
+        "shards": str(completions - 1),
+        "deadline": str(job.active_deadline_seconds or scenario.active_deadline_seconds),
     }
-    if scenario.counts_failures:
-        spec["backoffLimitPerIndex"] = _UNBOUNDED
-    if job.active_deadline_seconds is not None:
-        spec["activeDeadlineSeconds"] = job.active_deadline_seconds
-    # The TTL controller removes a Job the moment its time is up, seen by anybody or not. So the
-    # time to live is set only when the outcome is safe; it counts from the Job's end all the same.
-    if job.ttl_seconds_after_finished is not None and recorded:
-        spec["ttlSecondsAfterFinished"] = job.ttl_seconds_after_finished
+    pod = build_pod(job, scenario, settings, claim=claim_name(demo), values=values)
     return {
         "apiVersion": "batch/v1",
         "kind": "Job",
@@ -82,71 +65,41 @@ def build_job(demo: WorkshopDemo, job: Job, settings: Settings, *, recorded: boo
             "labels": job_labels,
             "ownerReferences": owner(demo),
         },
-        "spec": spec,
+        "spec": _tuning(job, scenario, completions)
+        | _time_to_live(job, recorded=recorded)
+        | {"template": {"metadata": {"labels": job_labels}, "spec": pod}},
     }
 
 
-def _pod(job: Job, scenario: JobScenario, settings: Settings) -> dict[str, Any]:
-    mounts = [_TMP, _WORKSPACE] if scenario.workspace else [_TMP]
-    if job.scenario == CUSTOM:
-        containers = [_custom_container(job)]
-    else:
-        containers = [_step_container(step, settings, mounts) for step in scenario.steps]
-    pod: dict[str, Any] = {
-        # Each attempt is a Pod of its own, whose log and exit code stay to be looked at.
-        "restartPolicy": "Never",
-        "automountServiceAccountToken": False,
-        "enableServiceLinks": False,
-        # Python as process 1 ignores SIGTERM while it sleeps in a lesson; nobody waits 30 s for it.
-        "terminationGracePeriodSeconds": 5,
-        "securityContext": pod_security(),
-        "containers": containers[-1:],
-        "volumes": [{"name": mount["name"], "emptyDir": {"sizeLimit": "64Mi"}} for mount in mounts],
+def _tuning(job: Job, scenario: JobScenario, completions: int) -> dict[str, Any]:
+    """Job.spec without its template: the user's tuning, else the scenario's, else Kubernetes'."""
+    backoff_limit = scenario.backoff_limit if job.backoff_limit is None else job.backoff_limit
+    mode = job.completion_mode or ("Indexed" if scenario.indexed else "NonIndexed")
+    per_index = _UNBOUNDED if scenario.counts_failures else job.backoff_limit_per_index
+    spec: dict[str, Any] = {
+        "completions": completions,
+        "parallelism": job.parallelism or scenario.parallelism,
+        "completionMode": mode,
+        "suspend": job.suspend,
     }
-    if len(containers) > 1:
-        pod["initContainers"] = containers[:-1]
-    return pod
-
-
-def _step_container(step: Step, settings: Settings, mounts: list[dict[str, str]]) -> dict[str, Any]:
-    env: list[dict[str, Any]] = [
-        {"name": name, "value": value} for name, value in sorted(step.env.items())
-    ]
-    if step.failures_env:
-        env.append(
-            {
-                "name": step.failures_env,
-                "valueFrom": {"fieldRef": {"apiVersion": "v1", "fieldPath": _FAILURE_COUNT}},
-            }
-        )
-    container: dict[str, Any] = {
-        "name": step.name,
-        "image": settings.image,
-        "imagePullPolicy": settings.pull_policy,
-        "command": ["python3", "-m", f"workshopdemo.programs.{step.program}", *step.args],
-        "resources": _PROGRAM_RESOURCES,
-        "securityContext": container_security(),
-        "volumeMounts": mounts,
+    if scenario.counts_failures:
+        spec["backoffLimit"] = backoff_limit * completions
+    elif per_index is None or job.backoff_limit is not None:
+        spec["backoffLimit"] = backoff_limit
+    optional = {
+        "backoffLimitPerIndex": per_index,
+        "maxFailedIndexes": job.max_failed_indexes,
+        "activeDeadlineSeconds": job.active_deadline_seconds or scenario.active_deadline_seconds,
+        "podFailurePolicy": job.pod_failure_policy or scenario.pod_failure_policy,
+        "podReplacementPolicy": job.pod_replacement_policy,
+        "successPolicy": job.success_policy,
     }
-    if env:
-        container["env"] = env
-    return container
+    return spec | {name: value for name, value in optional.items() if value is not None}
 
 
-def _custom_container(job: Job) -> dict[str, Any]:
-    container: dict[str, Any] = {
-        "name": "main",
-        "image": job.image,
-        "resources": job.resources or _PROGRAM_RESOURCES,
-        "securityContext": container_security(),
-        "volumeMounts": [_TMP],
-    }
-    if job.command:
-        container["command"] = list(job.command)
-    if job.args:
-        container["args"] = list(job.args)
-    if job.env:
-        container["env"] = [
-            {"name": variable.name, "value": variable.value} for variable in job.env
-        ]
-    return container
+def _time_to_live(job: Job, *, recorded: bool) -> dict[str, Any]:
+    # The TTL controller removes a Job the moment its time is up, seen by anybody or not. So the
+    # time to live is set only when the outcome is safe; it counts from the Job's end all the same.
+    if job.ttl_seconds_after_finished is None or not recorded:
+        return {}
+    return {"ttlSecondsAfterFinished": job.ttl_seconds_after_finished}

@@ -1,10 +1,30 @@
-"""What a demo can show: one module a family of scenarios, one registry for all."""
+"""What a demo can show: one module a family of scenarios, one registry for each kind of entry."""
 
-from workshopdemo.model import Job
-from workshopdemo.scenarios.base import Expectation, JobScenario
+from workshopdemo.model import CronJob, Job, Work
+from workshopdemo.scenarios.base import (
+    CronScenario,
+    Expectation,
+    JobScenario,
+    Judgement,
+    Scenario,
+)
+from workshopdemo.scenarios.cronjobs import CRON_SCENARIOS
 from workshopdemo.scenarios.jobs import CUSTOM, JOB_SCENARIOS
 
-__all__ = ["CUSTOM", "JOB_SCENARIOS", "Expectation", "JobScenario", "expectation", "scenario_of"]
+__all__ = [
+    "CRON_SCENARIOS",
+    "CUSTOM",
+    "JOB_SCENARIOS",
+    "CronScenario",
+    "Expectation",
+    "JobScenario",
+    "Judgement",
+    "Scenario",
+    "cron_scenario_of",
+    "expectation",
+    "scenario_of",
+    "uses_data",
+]
 
 
 def scenario_of(job: Job) -> JobScenario:
@@ -12,8 +32,21 @@ def scenario_of(job: Job) -> JobScenario:
     return JOB_SCENARIOS[job.scenario]
 
 
-def expectation(job: Job) -> Expectation:
-    """How this entry must end: the scenario's own outcome, or what a Custom entry says."""
-    if job.expected is not None:
-        return Expectation(job.expected, job.expected_reason)
-    return scenario_of(job).expected
+def cron_scenario_of(cron_job: CronJob) -> CronScenario:
+    """The scenario of an entry of spec.cronJobs."""
+    return CRON_SCENARIOS[cron_job.scenario]
+
+
+def expectation(work: Work) -> Expectation:
+    """How a Job must end: the scenario's own outcome, or what a Custom entry says."""
+    if work.expected is not None:
+        return Expectation(work.expected, work.expected_reason)
+    if isinstance(work, Job):
+        return scenario_of(work).expected
+    return Expectation("Complete")
+
+
+def uses_data(work: Work) -> bool:
+    """Whether the entry needs the demo's volume."""
+    scenarios = JOB_SCENARIOS if isinstance(work, Job) else CRON_SCENARIOS
+    return scenarios[work.scenario].data

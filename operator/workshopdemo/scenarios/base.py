@@ -2,7 +2,8 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Final
+from enum import Enum
+from typing import Any, Final
 
 from workshopdemo.model import Outcome
 
@@ -21,6 +22,13 @@ class Expectation:
         return f"{self.outcome} ({self.reason})" if self.reason else self.outcome
 
 
+COMPLETE: Final = Expectation("Complete")
+
+JOB_NAME_FIELD: Final = "metadata.labels['batch.kubernetes.io/job-name']"
+FAILURE_COUNT_FIELD: Final = "metadata.annotations['batch.kubernetes.io/job-index-failure-count']"
+"""How often this completion index has failed so far, where backoffLimitPerIndex is set."""
+
+
 @dataclass(frozen=True, kw_only=True)
 class Step:
     """One container: a program of ours, by module name under `workshopdemo.programs`."""
@@ -29,25 +37,65 @@ class Step:
     program: str
     args: tuple[str, ...] = ()
     env: Mapping[str, str] = field(default_factory=dict)
-    failures_env: str | None = None
-    """Variable that receives how often this completion index has failed so far."""
+    """Values may hold {entry}, {shards} and {deadline}."""
+
+    field_env: Mapping[str, str] = field(default_factory=dict)
+    """Variables that receive a field of the Pod, by its path (the downward API)."""
 
 
 @dataclass(frozen=True, kw_only=True)
-class JobScenario:
-    """A Job with a lesson."""
+class Scenario:
+    """Work with a lesson: a Job's, or each run's of a CronJob."""
 
     name: str
-    expected: Expectation
     steps: tuple[Step, ...]
     """All but the last run as init containers, one after the other."""
 
+    image: str | None = None
+    """Another image than the operator's own; None is the operator's."""
+
+    memory_limit: str = "128Mi"
     backoff_limit: int = KUBERNETES_BACKOFF_LIMIT
+    active_deadline_seconds: int | None = None
+    completions: int = 1
+    parallelism: int = 1
+    indexed: bool = False
+    pod_failure_policy: Mapping[str, Any] | None = None
     workspace: bool = False
     """Whether the steps share a directory."""
 
-    counts_failures: bool = False
-    """Run as an Indexed Job with backoffLimitPerIndex, so that each Pod is told by an annotation
-    how often its index has failed (KEP-3850, `batch.kubernetes.io/job-index-failure-count`)."""
+    data: bool = False
+    """Whether the work uses the demo's volume, where the bookshop's database is."""
 
+    counts_failures: bool = False
+    """Indexed with backoffLimitPerIndex, so that each Pod is told by an annotation how often its
+    index has failed (KEP-3850, `batch.kubernetes.io/job-index-failure-count`)."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class JobScenario(Scenario):
+    """A scenario of spec.jobs."""
+
+    expected: Expectation
     story: str = "job"
+
+
+class Judgement(Enum):
+    """How the runs of a CronJob are judged; the value is how the expectation is told."""
+
+    EACH_RUN = "Complete"
+    """Every run must end so, or as a Custom entry says."""
+
+    FAILURE_AND_RECOVERY = "Failed, then Complete"
+    """A failure and then a success have been seen."""
+
+    POLICY = "as concurrencyPolicy says"
+    """What the concurrency policy does to a run that comes too early has been seen."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class CronScenario(Scenario):
+    """A scenario of spec.cronJobs."""
+
+    judgement: Judgement = Judgement.EACH_RUN
+    story: str = "cronjob"

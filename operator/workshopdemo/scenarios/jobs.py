@@ -2,16 +2,27 @@
 
 from typing import Final
 
-from workshopdemo.scenarios.base import Expectation, JobScenario, Step
+from workshopdemo.scenarios.base import (
+    COMPLETE,
+    FAILURE_COUNT_FIELD,
+    JOB_NAME_FIELD,
+    Expectation,
+    JobScenario,
+    Step,
+)
 
 CUSTOM: Final = "Custom"
 
-_COMPLETE: Final = Expectation("Complete")
-
 _ALL: Final = (
     JobScenario(
+        name="DatabaseMigration",
+        expected=COMPLETE,
+        data=True,
+        steps=(Step(name="migrate", program="database_migration"),),
+    ),
+    JobScenario(
         name="CIPipeline",
-        expected=_COMPLETE,
+        expected=COMPLETE,
         workspace=True,
         steps=tuple(
             Step(name=step, program="ci_pipeline", args=(step,))
@@ -19,15 +30,32 @@ _ALL: Final = (
         ),
     ),
     JobScenario(
+        name="DataPipeline",
+        expected=COMPLETE,
+        data=True,
+        indexed=True,
+        completions=5,
+        parallelism=5,
+        steps=(
+            Step(
+                name="count",
+                program="data_pipeline",
+                env={"SHARDS": "{shards}"},
+                field_env={"RUN_ID": JOB_NAME_FIELD},
+            ),
+        ),
+    ),
+    JobScenario(
         name="FailsThenSucceeds",
-        expected=_COMPLETE,
+        expected=COMPLETE,
+        indexed=True,
         counts_failures=True,
         steps=(
             Step(
                 name="connect",
                 program="fails_then_succeeds",
                 env={"FAILURES_WANTED": "2"},
-                failures_env="FAILURES_SO_FAR",
+                field_env={"FAILURES_SO_FAR": FAILURE_COUNT_FIELD},
             ),
         ),
     ),
@@ -38,7 +66,41 @@ _ALL: Final = (
         backoff_limit=2,
         steps=(Step(name="import", program="always_fails"),),
     ),
-    JobScenario(name=CUSTOM, expected=_COMPLETE, steps=()),
+    JobScenario(
+        name="TooSlow",
+        expected=Expectation("Failed", "DeadlineExceeded"),
+        active_deadline_seconds=20,
+        steps=(
+            Step(
+                name="reindex",
+                program="too_slow",
+                env={"ACTIVE_DEADLINE_SECONDS": "{deadline}"},
+            ),
+        ),
+    ),
+    JobScenario(
+        name="OutOfMemory",
+        expected=Expectation("Failed", "BackoffLimitExceeded"),
+        memory_limit="64Mi",
+        backoff_limit=1,
+        steps=(Step(name="load", program="out_of_memory"),),
+    ),
+    JobScenario(
+        name="NotRetriable",
+        expected=Expectation("Failed", "PodFailurePolicy"),
+        pod_failure_policy={
+            "rules": [{"action": "FailJob", "onExitCodes": {"operator": "In", "values": [42]}}]
+        },
+        steps=(Step(name="orders", program="not_retriable"),),
+    ),
+    JobScenario(
+        name="BadImage",
+        expected=Expectation("Stuck", "ImagePullBackOff"),
+        # `.invalid` resolves nowhere (RFC 2606): the lesson is the same with and without internet.
+        image="registry.invalid/bookshop/website:no-such-tag",
+        steps=(Step(name="website", program="ci_pipeline"),),
+    ),
+    JobScenario(name=CUSTOM, expected=COMPLETE, steps=()),
 )
 
 JOB_SCENARIOS: Final = {scenario.name: scenario for scenario in _ALL}

@@ -1,0 +1,114 @@
+"""Plan → cluster: apply what differs, remove what the plan no longer has."""
+
+import logging
+
+from workshopdemo import names
+from workshopdemo.cluster import Cache, Cluster
+from workshopdemo.errors import ClusterError, NameTakenError, NotFoundError
+from workshopdemo.facts import Child
+from workshopdemo.memory import Memory
+from workshopdemo.model import WorkshopDemo
+from workshopdemo.plan import (
+    Intent,
+    Plan,
+    needs_apply,
+    prepared,
+    superfluous,
+    superfluous_jobs,
+    went_by_ttl,
+)
+
+logger = logging.getLogger(__name__)
+
+Problems = dict[str, ClusterError]
+"""Why a child could not be written, by its name."""
+
+
+class Applier:
+    """Writes children. What is as planned is not written."""
+
+    def __init__(self, cluster: Cluster, cache: Cache) -> None:
+        self._cluster = cluster
+        self._cache = cache
+
+    async def apply(self, demo: WorkshopDemo, plan: Plan, memory: Memory) -> Problems:
+        """Apply every intent that the cluster does not meet; one that fails stops no other.
+
+        Raises:
+            NotFoundError: the demo's namespace is going.
+        """
+        problems: Problems = {}
+        for intent in plan.intents:
+            try:
+                await self._apply_one(demo, intent, memory)
+            except NotFoundError:
+                raise
+            except ClusterError as error:
+                problems[intent.name] = error
+        return problems
+
+    async def _apply_one(self, demo: WorkshopDemo, intent: Intent, memory: Memory) -> None:
+        child = self._cache.child(demo.uid, intent.kind, intent.name)
+        if child is None:
+            if went_by_ttl(intent):
+                return
+            if intent.has_plain_name:
+                await self._refuse_foreign(demo, intent)
+            body = prepared(intent, None)
+        else:
+            if memory.checked.get(child.uid) == (child.version, intent.digest):
+                return
+            live = child.intended
+            if not needs_apply(intent, live):
+                memory.checked[child.uid] = (child.version, intent.digest)
+                return
+            body = prepared(intent, live)
+        logger.info("%s: applying %s %s", demo.key, intent.kind, intent.name)
+        self._cache.put_child(intent.kind, await self._cluster.apply(body))
+        applied = self._cache.child(demo.uid, intent.kind, intent.name)
+        if applied is not None and needs_apply(intent, applied.intended):
+            # An admission webhook that has its own mind: applying for ever would not change it.
+            logger.warning("%s: the cluster changed what was applied", intent.name)
+            memory.checked[applied.uid] = (applied.version, intent.digest)
+
+    async def _refuse_foreign(self, demo: WorkshopDemo, intent: Intent) -> None:
+        """Leave an object alone that has the name but is not this demo's."""
+        found = await self._cluster.get(intent.kind, demo.namespace, intent.name)
+        if found is None:
+            return
+        labels = found["metadata"].get("labels") or {}
+        if labels.get(names.DEMO_UID_LABEL) != demo.uid:
+            raise NameTakenError(
+                f"{intent.kind} {intent.name} is there and is not this demo's: "
+                "give the entry another name, or remove that object"
+            )
+
+    async def prune(self, demo: WorkshopDemo, plan: Plan) -> list[ClusterError]:
+        """Remove what the plan no longer has; gives what could not be removed now."""
+        jobs = [
+            job
+            for job in self._cache.children(demo.uid, "Job")
+            if names.JOB_LABEL in job.labels  # a CronJob's Jobs are its own to remove
+        ]
+        doomed = {("Job", name) for name in superfluous_jobs(plan, map(_pruning_facts, jobs))}
+        for kind in ("CronJob", "PersistentVolumeClaim"):
+            existing = [child.name for child in self._cache.children(demo.uid, kind)]
+            doomed |= {(kind, name) for name in superfluous(plan, kind, existing)}
+        troubles = []
+        for kind, name in sorted(doomed):
+            child = self._cache.child(demo.uid, kind, name)
+            if child is None or child.terminating:
+                continue
+            logger.info("%s: removing %s %s", demo.key, kind, name)
+            try:
+                await self._cluster.delete(kind, demo.namespace, name, child.uid)
+            except ClusterError as error:
+                troubles.append(error)
+            else:
+                self._cache.remove_child(kind, demo.uid, name, child.uid)
+        return troubles
+
+
+def _pruning_facts(job: Child) -> tuple[str, str, str, bool]:
+    ended = bool(job.condition("Complete") or job.condition("Failed"))
+    return job.labels[names.JOB_LABEL], job.name, job.created, ended

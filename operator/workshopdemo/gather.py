@@ -1,0 +1,163 @@
+"""Cluster → facts: what the cache knows of each entry, with the logs and Events that it needs."""
+
+import asyncio
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from dataclasses import replace
+from datetime import datetime
+from typing import Any, Final
+
+from workshopdemo import names
+from workshopdemo.apply import Problems
+from workshopdemo.cluster import Cache, Cluster
+from workshopdemo.errors import ClusterError
+from workshopdemo.facts import Child
+from workshopdemo.memory import Memory
+from workshopdemo.model import CronJob, WorkshopDemo
+from workshopdemo.observe import (
+    CronJobFacts,
+    JobFacts,
+    logs_wanted,
+    needs_events,
+    needs_refusal,
+    told_pods,
+    told_run_pods,
+)
+from workshopdemo.plan import Plan
+
+_LOG_READS: Final = 16
+"""How many container logs are read at the same time, all demos together."""
+
+
+class Gatherer:
+    """Gathers facts. What cannot be asked now is a trouble: it is told, and asked again later."""
+
+    def __init__(self, cluster: Cluster, cache: Cache, now: Callable[[], datetime]) -> None:
+        self._cluster = cluster
+        self._cache = cache
+        self._now = now
+        self._log_reads = asyncio.Semaphore(_LOG_READS)
+
+    async def of_jobs(
+        self,
+        demo: WorkshopDemo,
+        plan: Plan,
+        problems: Problems,
+        memory: Memory,
+        troubles: list[ClusterError],
+    ) -> dict[str, JobFacts]:
+        """Facts of each entry of spec.jobs."""
+        told = {status.name: status for status in demo.status.jobs}
+        jobs = self._cache.children(demo.uid, "Job")
+        pods = self._cache.children(demo.uid, "Pod")
+        facts: dict[str, JobFacts] = {}
+        for entry, name in plan.jobs.items():
+            live = self._cache.child(demo.uid, "Job", name)
+            own_pods = [pod for pod in pods if live is not None and pod.controller == live.uid]
+            known = told_pods(told.get(entry))
+            older = [job for job in _labelled(names.JOB_LABEL, entry, jobs) if job.name != name]
+            facts[entry] = JobFacts(
+                job=name,
+                live=live,
+                pods=own_pods,
+                older=older,
+                told=told.get(entry),
+                logs=await self._logs(demo, own_pods, known, memory, troubles),
+                refusal=await self._refusal(live, own_pods, troubles),
+                problem=problems.get(name),
+            )
+        return facts
+
+    async def of_cron_jobs(
+        self,
+        demo: WorkshopDemo,
+        plan: Plan,
+        problems: Problems,
+        memory: Memory,
+        troubles: list[ClusterError],
+    ) -> dict[str, CronJobFacts]:
+        """Facts of each entry of spec.cronJobs."""
+        told = {status.name: status for status in demo.status.cron_jobs}
+        jobs = self._cache.children(demo.uid, "Job")
+        pods = self._cache.children(demo.uid, "Pod")
+        buried = self._cache.buried(demo.uid)
+        facts: dict[str, CronJobFacts] = {}
+        for entry in demo.spec.cron_jobs:
+            name = plan.cron_jobs[entry.name]
+            own_pods = _labelled(names.CRON_JOB_LABEL, entry.name, pods)
+            known = told_run_pods(told.get(entry.name), own_pods)
+            seen = CronJobFacts(
+                cron_job=name,
+                live=self._cache.child(demo.uid, "CronJob", name),
+                jobs=_labelled(names.CRON_JOB_LABEL, entry.name, jobs),
+                removed=_labelled(names.CRON_JOB_LABEL, entry.name, buried),
+                pods=own_pods,
+                told=told.get(entry.name),
+                logs=await self._logs(demo, own_pods, known, memory, troubles),
+                problem=problems.get(name) or problems.get(plan.manual_runs.get(entry.name, "")),
+                mistake=plan.mistakes.get(entry.name),
+            )
+            events = await self._cron_job_events(entry, seen, troubles)
+            facts[entry.name] = replace(seen, events=events)
+        return facts
+
+    async def _logs(
+        self,
+        demo: WorkshopDemo,
+        pods: Sequence[Child],
+        known: Collection[str],
+        memory: Memory,
+        troubles: list[ClusterError],
+    ) -> Mapping[str, str]:
+        """Read what nobody has read yet; gives all logs in memory, by UID of Pod."""
+        for wanted in logs_wanted(pods, known):
+            if memory.has_read(wanted):
+                continue
+            try:
+                texts = await asyncio.gather(
+                    *(
+                        self._read_log(demo.namespace, wanted.pod, container)
+                        for container in wanted.containers
+                    )
+                )
+            except ClusterError as error:
+                troubles.append(error)
+                continue
+            told = wanted.told(dict(zip(wanted.containers, texts, strict=True)))
+            memory.remember(wanted, told)
+        return memory.logs
+
+    async def _read_log(self, namespace: str, pod: str, container: str) -> str | None:
+        async with self._log_reads:
+            return await self._cluster.pod_log(namespace, pod, container)
+
+    async def _refusal(
+        self, live: Child | None, pods: Sequence[Child], troubles: list[ClusterError]
+    ) -> str | None:
+        """Why the Job controller makes no Pod: only its Events say it."""
+        if live is None or not needs_refusal(live, pods, self._now()):
+            return None
+        events = await self._events_of(live, troubles)
+        refusals = [event for event in events if event.get("reason") == "FailedCreate"]
+        refusals.sort(key=lambda event: str(event.get("lastTimestamp")))
+        return str(refusals[-1].get("message")) if refusals else None
+
+    async def _cron_job_events(
+        self, entry: CronJob, seen: CronJobFacts, troubles: list[ClusterError]
+    ) -> Sequence[Mapping[str, Any]]:
+        """Events of a CronJob, where something went unseen that they may tell of."""
+        if seen.live is None or not needs_events(entry, seen, self._now()):
+            return []
+        return await self._events_of(seen.live, troubles)
+
+    async def _events_of(
+        self, child: Child, troubles: list[ClusterError]
+    ) -> Sequence[Mapping[str, Any]]:
+        try:
+            return await self._cluster.events_of(child.namespace, child.uid)
+        except ClusterError as error:
+            troubles.append(error)
+            return []
+
+
+def _labelled(label: str, entry: str, children: Iterable[Child]) -> list[Child]:
+    return [child for child in children if child.labels.get(label) == entry]

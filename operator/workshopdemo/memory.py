@@ -1,0 +1,40 @@
+"""What the operator knows of a demo beside its status: nothing that may not be lost."""
+
+from collections.abc import Collection
+from dataclasses import dataclass, field
+
+from workshopdemo.observe import LogWanted
+
+
+@dataclass
+class Memory:
+    """Of one demo."""
+
+    logs: dict[str, str] = field(default_factory=dict)
+    """Logs read, by UID of Pod, as long as the Pod is there."""
+
+    whole: set[str] = field(default_factory=set)
+    """UIDs of Pods whose log was read when nothing could be added to it any more."""
+
+    checked: dict[str, tuple[int, str]] = field(default_factory=dict)
+    """Version and intent of each child that was found to be as planned, by its UID."""
+
+    written: float = float("-inf")
+    """When its status was last written."""
+
+    def has_read(self, wanted: LogWanted) -> bool:
+        """Whether this log, or all of it so far, was read already."""
+        return wanted.pod_uid in (self.whole if wanted.is_final else self.logs)
+
+    def remember(self, wanted: LogWanted, log: str) -> None:
+        """Keep a log that was read. An end that cannot be read does not replace what was."""
+        if log or wanted.pod_uid not in self.logs:
+            self.logs[wanted.pod_uid] = log
+        if wanted.is_final:
+            self.whole.add(wanted.pod_uid)
+
+    def forget_all_but(self, uids: Collection[str]) -> None:
+        """Forget what is known of children that are gone."""
+        self.logs = {uid: log for uid, log in self.logs.items() if uid in uids}
+        self.checked = {uid: what for uid, what in self.checked.items() if uid in uids}
+        self.whole &= set(uids)

@@ -1,0 +1,109 @@
+"""Jobs of a CronJob → its runs, with what is left of those whose Job is gone."""
+
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any, Final
+
+import msgspec
+
+from workshopdemo.facts import Child
+from workshopdemo.model import CronJob, CronJobStatus, Run, RunOutcome
+from workshopdemo.names import RUN_NOW_LABEL
+from workshopdemo.observe.attempts import newest_end
+from workshopdemo.observe.jobs import finish_time
+from workshopdemo.observe.stuck import hindrance
+from workshopdemo.observe.times import format_time, parse_time
+
+FINAL: Final = frozenset(
+    {"Complete", "Failed", "Replaced", "Skipped", "Missed", "Deleted", "Unknown"}
+)
+"""Outcomes that do not change any more."""
+
+ENDINGS: Final = ("Complete", "Failed")
+
+
+def run_of(job: Child, pods: Sequence[Child], known: Run | None, logs: Mapping[str, str]) -> Run:
+    """The run of a Job that is there."""
+    outcome, reason = _outcome(job, pods)
+    end = newest_end(pods)
+    log = logs.get(end.uid) if end else None
+    manual = job.labels.get(RUN_NOW_LABEL)
+    counts = job.status
+    return Run(
+        job=job.name,
+        uid=job.uid,
+        scheduled_time=_scheduled_time(job),
+        manual=int(manual) if manual else None,
+        outcome=outcome,
+        reason=reason,
+        start_time=counts.get("startTime"),
+        finish_time=finish_time(job),
+        attempts=max(
+            counts.get("succeeded", 0) + counts.get("failed", 0), known.attempts if known else 0
+        ),
+        exit_code=end.exit_code if end else (known.exit_code if known else None),
+        node=end.node if end else (known.node if known else None),
+        log=log if log is not None else (known.log if known else None),
+    )
+
+
+def _outcome(job: Child, pods: Sequence[Child]) -> tuple[RunOutcome, str | None]:
+    for ending in ENDINGS:
+        condition = job.condition(ending)
+        if condition:
+            return ending, condition.get("reason")
+    hindered = hindrance(pods)
+    if hindered is not None:
+        return "Stuck", hindered.reason
+    return "Running", None
+
+
+def _scheduled_time(job: Child) -> str | None:
+    # The annotation is written in the CronJob's time zone.
+    return format_time(parse_time(job.scheduled)) if job.scheduled else None
+
+
+def run_of_removed(job: Child, entry: CronJob, known: Run | None) -> Run:
+    """The run of a Job that was seen to be removed."""
+    last = run_of(job, (), known, {})
+    if last.outcome in ENDINGS:
+        return last
+    # Replace deletes the running Job, which never gets a condition; nothing else tells of it.
+    if entry.concurrency_policy == "Replace" and last.manual is None:
+        return msgspec.structs.replace(last, outcome="Replaced", reason="ConcurrencyReplaced")
+    return msgspec.structs.replace(last, outcome="Deleted", reason="JobDeleted")
+
+
+def ended_unseen(run: Run, ending: str | None) -> Run:
+    """A run whose Job went while nobody looked; `ending` is what Events tell of it, if anything."""
+    if ending == "Complete":
+        return msgspec.structs.replace(run, outcome="Complete", reason="FromEvents")
+    if ending == "Failed":
+        return msgspec.structs.replace(run, outcome="Failed", reason="FromEvents")
+    return msgspec.structs.replace(run, outcome="Unknown", reason="JobVanished")
+
+
+def recovered_outcomes(events: Iterable[Mapping[str, Any]]) -> dict[str, str]:
+    """What a CronJob's Events tell of Jobs that may be gone: started, Complete or Failed.
+
+    They are best effort, and kept for an hour only; the texts are those of Kubernetes' CronJob
+    controller ("Created job X", "Saw completed job: X, condition: Y").
+    """
+    found: dict[str, str] = {}
+    for event in events:
+        message = str(event.get("message", ""))
+        if event.get("reason") == "SawCompletedJob":
+            name, _, condition = message.removeprefix("Saw completed job: ").partition(
+                ", condition: "
+            )
+            found[name] = condition
+        elif event.get("reason") == "SuccessfulCreate":
+            found.setdefault(message.removeprefix("Created job "), "started")
+    return found
+
+
+def told_run_pods(told: CronJobStatus | None, pods: Iterable[Child]) -> set[str]:
+    """Pods whose log needs no more reading: those of runs that ended and are told with a log."""
+    if told is None:
+        return set()
+    whole = {run.uid for run in told.runs if run.outcome in FINAL and run.log is not None}
+    return {pod.name for pod in pods if pod.controller in whole}

@@ -1,0 +1,87 @@
+"""Times of a schedule at which no run began, and why."""
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from itertools import islice, takewhile
+from typing import Final
+from zoneinfo import ZoneInfo
+
+from workshopdemo.facts import Child
+from workshopdemo.model import CronJob, Run
+from workshopdemo.observe.runs import ended_unseen
+from workshopdemo.observe.times import format_time, parse_time
+from workshopdemo.schedule import Schedule
+
+GRACE: Final = timedelta(seconds=20)
+"""How long after its time a run may begin: the CronJob controller looks about every second, but
+may itself have to start again."""
+
+MOST: Final = 2000
+"""How many times are accounted for in one look; more than a day of a run a minute."""
+
+
+@dataclass(frozen=True)
+class Slots:
+    """Times of the schedule from the last that is accounted for until now."""
+
+    due: tuple[datetime, ...]
+    """Long enough ago that a run would have begun."""
+
+    pending: datetime | None
+    """The first that is too young for that, or that is still to come."""
+
+
+def slots(entry: CronJob, since: datetime, now: datetime) -> Slots:
+    """Times of the schedule after `since`."""
+    schedule = Schedule.parse(entry.schedule)
+    zone = ZoneInfo(entry.time_zone or "UTC")
+    times = schedule.times_after(since, zone)
+    due = tuple(islice(takewhile(lambda time: time <= now - GRACE, times), MOST))
+    return Slots(due, schedule.next_after(due[-1] if due else since, zone))
+
+
+def job_at(cron_job: str, time: datetime) -> str:
+    """Name of the Job that Kubernetes makes for that time (cronjob utils, getJobName)."""
+    return f"{cron_job}-{int(time.timestamp()) // 60}"
+
+
+def without_run(
+    entry: CronJob,
+    cron_job: Child,
+    time: datetime,
+    runs: Sequence[Run],
+    recovered: Mapping[str, str],
+) -> Run:
+    """What to tell of a time for which there is no Job and no record of one."""
+    name = job_at(cron_job.name, time)
+    scheduled = format_time(time)
+    if name in recovered:
+        return ended_unseen(
+            Run(job=name, scheduled_time=scheduled, outcome="Unknown"), recovered[name]
+        )
+    last = cron_job.status.get("lastScheduleTime")
+    if last == scheduled:
+        # It did begin, and its Job is gone already.
+        return Run(job=name, scheduled_time=scheduled, outcome="Unknown", reason="JobVanished")
+    if entry.suspend:
+        return Run(scheduled_time=scheduled, outcome="Missed", reason="Suspended")
+    if entry.concurrency_policy == "Forbid" and _is_running_at(time, runs):
+        return Run(scheduled_time=scheduled, outcome="Skipped", reason="ConcurrencyForbidden")
+    if last is not None and parse_time(last) > time:
+        # A later one began. Whether this one did, nobody knows who was not there.
+        return Run(scheduled_time=scheduled, outcome="Unknown", reason="NobodyWatched")
+    return Run(scheduled_time=scheduled, outcome="Missed", reason="NotStarted")
+
+
+def _is_running_at(time: datetime, runs: Iterable[Run]) -> bool:
+    for run in runs:
+        if run.start_time is None or run.manual is not None:
+            continue  # the CronJob controller does not count a Job that it did not make
+        started = parse_time(run.start_time)
+        ended = parse_time(run.finish_time) if run.finish_time else None
+        # A second of leave on both sides: these times have no fractions.
+        second = timedelta(seconds=1)
+        if started - second <= time and (ended is None or time <= ended + second):
+            return True
+    return False
