@@ -44,7 +44,11 @@ KUBE_PROXY = debian.Tree("kube-proxy", PINS.debian["node"], ("iptables",))
 # `catatonit -P` is a pause process, static and small.
 PAUSE = debian.Tree("pause", PINS.debian["node"], ("catatonit",))
 TREES = (NODE, KUBE_PROXY, PAUSE, images.BUSYBOX)
-PROGRAMS = ("crictl", "coredns", "local-path-provisioner")
+MODULES = {
+    "Kubernetes programs": tools.KUBERNETES,
+    "etcd": tools.ETCD,
+    "CoreDNS and local-path-provisioner": tools.ADDONS,
+}
 STATIC_PODS = ("kube-apiserver", "kube-controller-manager", "kube-scheduler")
 NODE_PROGRAMS = ("kubelet", "kubeadm", "kubectl")
 
@@ -78,9 +82,8 @@ def built_ref() -> str:
 
 def _key() -> str:
     return fingerprint(
-        tools.KUBERNETES.key(),
-        tools.ETCD.key(),
-        *(PINS.versions[name] for name in PROGRAMS),
+        *(module.key() for module in MODULES.values()),
+        PINS.versions["crictl"],
         *(tree.key() for tree in TREES),
         NODE_FILES,
         HERE / "nodeimage.py",
@@ -100,14 +103,13 @@ def _build() -> str:
 
 
 def _compile() -> None:
-    for title, module in {"Kubernetes programs": tools.KUBERNETES, "etcd": tools.ETCD}.items():
+    for title, module in MODULES.items():
         if not module.built():
             with step(title):
                 module.directory()
-    for name in PROGRAMS:
-        if not tools.built(name):
-            with step(name):
-                tools.program(name)
+    if not tools.built("crictl"):
+        with step("crictl"):
+            tools.program("crictl")
 
 
 def _gather() -> None:
@@ -162,13 +164,13 @@ def _assemble(work: Path) -> None:
 def _write_pod_images(archive: Path, work: Path) -> None:
     """Images of Kubernetes' own pods, compressed; a node imports them when it boots."""
     refs, storage = kubeadm_images(), storage_images()
-    built = tools.KUBERNETES.directory()
+    built, addons = tools.KUBERNETES.directory(), tools.ADDONS.directory()
     made = [_program_image(work, refs[name], built / name) for name in STATIC_PODS]
     made += [
         _program_image(work, refs["etcd"], tools.ETCD.directory() / "server", "etcd"),
-        _program_image(work, refs["coredns"], tools.program("coredns"), starts=True),
+        _program_image(work, refs["coredns"], addons / "coredns", starts=True),
         _program_image(
-            work, storage["provisioner"], tools.program("local-path-provisioner"), starts=True
+            work, storage["provisioner"], addons / "local-path-provisioner", starts=True
         ),
         oci.Image(refs["pause"], (PAUSE.archive(),), entrypoint=("/usr/bin/catatonit", "-P")),
         images.image("busybox"),

@@ -40,6 +40,12 @@ class Pins:
                 # Kubernetes replaces its libraries by directories, which only its own build sees.
                 "k8s.io/api": "0." + self.versions["kubernetes"].partition(".")[2],
             },
+            "addons": {
+                "github.com/coredns/coredns": self.versions["coredns"],
+                "github.com/rancher/local-path-provisioner": self.versions[
+                    "local-path-provisioner"
+                ],
+            },
             "etcd": {"go.etcd.io/etcd/server/v3": self.versions["etcd"]},
             "collector": {
                 f"{contrib}/receiver/filelogreceiver": beta,

@@ -123,6 +123,8 @@ KUBERNETES = _kubernetes(
     "kubectl",
 )
 ETCD = Module("etcd", ("go.etcd.io/etcd/server/v3",))
+# One module, so that the client library that both use is compiled once.
+ADDONS = Module("addons", ("./coredns", "github.com/rancher/local-path-provisioner"))
 COLLECTOR = Module("collector", (".",))
 
 
