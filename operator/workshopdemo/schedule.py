@@ -81,7 +81,7 @@ class Schedule:
         Raises:
             ValueError: Kubernetes would not take it; says which part and what would do.
         """
-        parts = _MACROS.get(text.strip().lower(), text).split()
+        parts = _MACROS.get(text.strip(), text).split()
         if len(parts) != len(_FIELDS):
             raise ValueError(f"{text!r} has {len(parts)} fields and needs {len(_FIELDS)}")
         parsed = [_parse_field(part, field) for part, field in zip(parts, _FIELDS, strict=True)]

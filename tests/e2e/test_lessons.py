@@ -1,57 +1,70 @@
 """Demos as an instructor applies them: what they show, and what is told of it."""
 
-import shlex
 import time
 from typing import Any
 
-import pytest
-import yaml
 from world import FAILING, QUICK, World, wait_for
 
-from support import ROOT
 
+def test_each_scenario_ends_as_its_lesson_says(world: World) -> None:
+    scenarios = {
+        "DatabaseMigration": ("Complete", "CompletionsReached"),
+        "CIPipeline": ("Complete", "CompletionsReached"),
+        "DataPipeline": ("Complete", "CompletionsReached"),
+        "FailsThenSucceeds": ("Complete", "CompletionsReached"),
+        "AlwaysFails": ("Failed", "BackoffLimitExceeded"),
+        "TooSlow": ("Failed", "DeadlineExceeded"),
+        "OutOfMemory": ("Failed", "BackoffLimitExceeded"),
+        "NotRetriable": ("Failed", "PodFailurePolicy"),
+        "BadImage": ("Stuck", "ImagePullBackOff"),
+    }
+    world.apply(*({"name": name.lower(), "scenario": name} for name in scenarios))
+    status = world.wait_for_phase("Ready", deadline=240)
+    told = {job["scenario"]: job for job in status["jobs"]}
+    assert {name: (job["outcome"], job["reason"]) for name, job in told.items()} == scenarios
+    assert status["summary"] == f"{len(scenarios)}/{len(scenarios)} jobs as expected"
 
-@pytest.fixture(scope="module")
-def bookshop() -> dict[str, Any]:
-    documents = yaml.safe_load_all((ROOT / "deploy/demos/bookshop.yaml").read_text())
-    (demo,) = [each for each in documents if each["kind"] == "WorkshopDemo"]
-    return demo
+    outcomes = [attempt["outcome"] for attempt in told["FailsThenSucceeds"]["attempts"]]
+    assert outcomes == ["Failed", "Failed", "Succeeded"]
 
-
-def test_the_bookshop_becomes_ready_and_tells_its_story(
-    world: World, bookshop: dict[str, Any]
-) -> None:
-    bookshop["metadata"]["namespace"] = world.namespace
-    world.apply_manifest(bookshop)
-    status = world.wait_for_phase("Ready", "bookshop", deadline=240)
-    count = len(bookshop["spec"]["jobs"])
-    assert status["summary"] == f"{count}/{count} jobs as expected"
-    told = {job["name"]: job for job in status["jobs"]}
-    assert all(job["asExpected"] for job in told.values())
-
-    retried = told["wait-for-database"]
-    assert [attempt["outcome"] for attempt in retried["attempts"]] == [
-        *("Failed", "Failed", "Succeeded")
-    ]
-    assert retried["outcome"] == "Complete", "retries that succeed are no failure"
-
-    doomed = told["doomed-import"]
-    assert (doomed["outcome"], doomed["reason"]) == ("Failed", "BackoffLimitExceeded")
-    assert len(doomed["attempts"]) == 3
-    for attempt in doomed["attempts"]:
+    assert len(told["AlwaysFails"]["attempts"]) == 3
+    for attempt in told["AlwaysFails"]["attempts"]:
         assert attempt["exitCode"] == 1
         assert attempt["node"].startswith("workshop-test-")
         assert "no such file or directory" in attempt["log"]
 
-    steps = told["ship-website"]["attempts"][0]["log"]
+    steps = told["CIPipeline"]["attempts"][0]["log"]
     assert all(f"[{step}]" in steps for step in ("checkout", "lint", "test", "package"))
 
-    (story,) = status["story"]
-    assert story["concept"] == "Job"
-    for command in story["try"]:
-        kubectl, *arguments = shlex.split(command)
-        assert kubectl == "kubectl"
-        assert world.kubectl(*arguments).strip(), command
+    pipeline = told["DataPipeline"]
+    assert pipeline["completedIndexes"] == "0-4"
+    assert sorted({attempt["index"] for attempt in pipeline["attempts"]}) == [0, 1, 2, 3, 4]
+
+    killed = told["OutOfMemory"]["attempts"][-1]
+    assert (killed["exitCode"], killed["reason"]) == (137, "OOMKilled")
+    assert [attempt["exitCode"] for attempt in told["NotRetriable"]["attempts"]] == [42]
+    assert told["TooSlow"]["attempts"][0]["log"], "the log of a Pod that Kubernetes took away"
+
+
+def test_indexes_fail_and_succeed_by_themselves(world: World) -> None:
+    script = 'test "$JOB_COMPLETION_INDEX" != 1 || exit 7'
+    world.apply(
+        QUICK
+        | {
+            "command": ["sh", "-c", script],
+            "completionMode": "Indexed",
+            "completions": 4,
+            "parallelism": 4,
+            "backoffLimitPerIndex": 0,
+            "expected": "Failed",
+            "expectedReason": "FailedIndexes",
+        }
+    )
+    world.wait_for_phase("Ready")
+    told = world.entry("ok")
+    assert (told["completedIndexes"], told["failedIndexes"]) == ("0,2,3", "1")
+    failed = [attempt for attempt in told["attempts"] if attempt["outcome"] == "Failed"]
+    assert [(attempt["index"], attempt["exitCode"]) for attempt in failed] == [(1, 7)]
 
 
 def test_kubectl_get_tells_it_in_a_line(world: World) -> None:

@@ -4,7 +4,7 @@ import json
 import os
 import subprocess
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -134,13 +134,20 @@ class World:
         self.core.create_namespace({"metadata": {"name": name, "labels": dict(labels or {})}})
         self._namespaces.append(name)
 
-    def apply(self, *jobs: Mapping[str, Any], name: str = "shop", namespace: str = "") -> None:
+    def apply(
+        self,
+        *jobs: Mapping[str, Any],
+        cron_jobs: Sequence[Mapping[str, Any]] = (),
+        name: str = "shop",
+        namespace: str = "",
+    ) -> None:
         """Apply a demo as a user does: server-side, the whole of it."""
+        spec = {"jobs": [dict(job) for job in jobs], "cronJobs": [dict(one) for one in cron_jobs]}
         manifest = {
             "apiVersion": f"{GROUP}/{VERSION}",
             "kind": "WorkshopDemo",
             "metadata": {"name": name, "namespace": namespace or self.namespace},
-            "spec": {"jobs": [dict(job) for job in jobs]},
+            "spec": {section: entries for section, entries in spec.items() if entries},
         }
         self.apply_manifest(manifest)
 

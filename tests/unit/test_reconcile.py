@@ -9,7 +9,12 @@ import pytest
 from support import NOW, SETTINGS, CrashError, FakeCluster, demo_body, pod_body
 from workshopdemo import story
 from workshopdemo.cluster import Cache
-from workshopdemo.errors import ForbiddenError, RejectedError, UnavailableError
+from workshopdemo.errors import (
+    ForbiddenError,
+    NameTakenError,
+    RejectedError,
+    UnavailableError,
+)
 from workshopdemo.names import DemoKey
 from workshopdemo.reconcile import Reconciler
 from workshopdemo.settings import Settings
@@ -321,3 +326,127 @@ def test_every_write_may_be_the_last_before_a_crash() -> None:
     for writes in range(len(undisturbed.cluster.writes)):
         world = World()
         assert _lesson(world, crash_after=writes) == expected, f"crash after {writes} writes"
+
+
+NIGHTLY = {"name": "nightly", "scenario": "NightlyReport", "schedule": "0 2 * * *"}
+
+
+def test_a_cron_job_comes_with_its_volume_and_its_first_run(world: World) -> None:
+    key = world.cluster.add_demo(demo_body(cron_jobs=[NIGHTLY]))
+    world.settle(key)
+    (claim,) = world.cluster.all_of("PersistentVolumeClaim")
+    (cron_job,) = world.cluster.all_of("CronJob")
+    (job,) = world.cluster.jobs()
+    assert claim["metadata"]["name"] == "bookshop-data"
+    assert cron_job["metadata"]["name"] == "bookshop-nightly"
+    assert job["metadata"]["name"] == "bookshop-nightly-now-1"
+    assert job["metadata"]["annotations"]["cronjob.kubernetes.io/instantiate"] == "manual"
+    assert job["metadata"]["ownerReferences"] == [
+        {
+            "apiVersion": "batch/v1",
+            "kind": "CronJob",
+            "name": "bookshop-nightly",
+            "uid": cron_job["metadata"]["uid"],
+            "controller": True,
+        }
+    ]
+    assert job["spec"]["template"] == cron_job["spec"]["jobTemplate"]["spec"]["template"]
+
+
+def test_a_run_now_is_carried_out_once_whatever_becomes_of_its_job(world: World) -> None:
+    key = world.cluster.add_demo(demo_body(cron_jobs=[NIGHTLY]))
+    world.settle(key)
+    (job,) = world.cluster.jobs()
+    job["metadata"].setdefault("ownerReferences", [])
+    world.cluster.finish(job, "Complete", "CompletionsReached")
+    world.settle(key)
+    assert world.cluster.status(key)["phase"] == "Ready"
+    world.cluster.remove("Job", job)
+    world.settle(key)
+    world.relist()
+    world.settle(key)
+    assert world.cluster.jobs() == []
+    world.cluster.change_spec(key, cron_jobs=[NIGHTLY | {"runNow": 2}])
+    world.settle(key)
+    (job,) = world.cluster.jobs()
+    assert job["metadata"]["name"] == "bookshop-nightly-now-2"
+
+
+def test_a_cron_job_at_rest_is_not_written(world: World) -> None:
+    key = world.cluster.add_demo(demo_body(cron_jobs=[NIGHTLY]))
+    world.settle(key)
+    world.cluster.finish(world.cluster.jobs()[0], "Complete", "CompletionsReached")
+    world.settle(key)
+    writes = len(world.cluster.writes)
+    world.relist()
+    world.look(key)
+    assert world.cluster.writes[writes:] == []
+
+
+def test_an_object_of_somebody_else_is_left_alone_and_told_of(world: World) -> None:
+    theirs = {
+        "kind": "CronJob",
+        "metadata": {"name": "bookshop-nightly", "namespace": "workshop", "uid": "theirs"},
+    }
+    world.cluster.objects["CronJob", "workshop", "bookshop-nightly"] = theirs
+    key = world.cluster.add_demo(demo_body(CI, cron_jobs=[NIGHTLY]))
+    with pytest.raises(NameTakenError):
+        world.look(key)
+    assert world.cluster.objects["CronJob", "workshop", "bookshop-nightly"] is theirs
+    (told,) = world.cluster.status(key)["cronJobs"]
+    assert (told["reason"], told["asExpected"]) == ("NameTaken", False)
+    assert "give the entry another name" in told["message"]
+    assert len(world.cluster.jobs()) == 1, "the rest of the demo runs"
+
+
+@pytest.mark.parametrize(
+    ("change", "field"),
+    [
+        ({"timeZone": "Mars/Olympus"}, "spec.cronJobs[1].timeZone"),
+        ({"schedule": "61 * * * *"}, "spec.cronJobs[1].schedule"),
+        ({"schedule": "0 0 30 2 *"}, "spec.cronJobs[1].schedule"),
+    ],
+)
+def test_what_only_the_operator_can_know_names_its_field_and_the_rest_runs(
+    world: World, change: dict[str, str], field: str
+) -> None:
+    broken = NIGHTLY | {"name": "broken"} | change
+    key = world.cluster.add_demo(demo_body(CI, cron_jobs=[NIGHTLY, broken]))
+    world.settle(key)
+    status = world.cluster.status(key)
+    conditions = {c["type"]: c for c in status["conditions"]}
+    assert conditions["SpecValid"]["status"] == "False"
+    assert conditions["SpecValid"]["message"].startswith(f"{field}: ")
+    assert conditions["CronJobsAsExpected"]["status"] == "False"
+    assert len(world.cluster.all_of("CronJob")) == 1
+    assert len(world.cluster.jobs()) == 2
+
+
+def test_an_entry_that_goes_takes_its_cron_job_and_an_unused_volume_with_it(world: World) -> None:
+    key = world.cluster.add_demo(demo_body(CI, cron_jobs=[NIGHTLY]))
+    world.settle(key)
+    world.cluster.change_spec(key, CI)
+    world.settle(key)
+    assert world.cluster.all_of("CronJob") == []
+    assert world.cluster.all_of("PersistentVolumeClaim") == []
+    assert "cronJobs" not in world.cluster.status(key)
+
+
+def test_events_are_asked_for_only_where_something_went_unseen(world: World) -> None:
+    key = world.cluster.add_demo(demo_body(cron_jobs=[NIGHTLY]))
+    world.settle(key)
+    job = world.cluster.jobs()[0]
+    assert world.cluster.event_reads == 0
+    del world.cluster.objects["Job", "workshop", job["metadata"]["name"]]
+    world.cluster.told_events = [
+        {
+            "reason": "SawCompletedJob",
+            "message": f"Saw completed job: {job['metadata']['name']}, condition: Failed",
+        }
+    ]
+    world.relist()
+    world.settle(key)
+    (told,) = world.cluster.status(key)["cronJobs"]
+    assert (told["lastOutcome"], told["runs"][0]["reason"]) == ("Failed", "FromEvents")
+    world.look(key)
+    assert world.cluster.event_reads == 1

@@ -83,17 +83,21 @@ def observe_cron_job(
     if facts.live is None or facts.mistake is not None:
         return _judged(entry, facts, _renamed(told, entry, facts)), None
     recovered = recovered_outcomes(facts.events)
-    runs = _runs_with_jobs(entry, facts, told, recovered)
+    runs = _runs_with_jobs(entry, facts, told, recovered, now)
     since = _counted_until(entry, facts, now)
     times = slots(entry, since, now)
+    counted = since
     for time in times.due:
         if job_at(facts.cron_job, time) not in runs:
             gap = without_run(entry, facts.live, time, list(runs.values()), recovered)
+            if gap.outcome == "Skipped" and not times.is_overtaken(time, now):
+                break  # Forbid only holds it back so far: it may begin when the last run ends
             runs[gap.job or f"at {gap.scheduled_time}"] = gap
+        counted = time
     status = msgspec.structs.replace(
         _renamed(_counted(told, _newest_first(runs.values()), facts), entry, facts),
         schedule=_schedule_words(entry),
-        counted_until=format_time(times.due[-1] if times.due else since),
+        counted_until=format_time(counted),
     )
     status = _with_next_run(entry, status, now)
     recheck = min(
@@ -116,18 +120,22 @@ def _counted_until(entry: CronJob, facts: CronJobFacts, now: datetime) -> dateti
 
 
 def _runs_with_jobs(
-    entry: CronJob, facts: CronJobFacts, told: CronJobStatus, recovered: Mapping[str, str]
+    entry: CronJob,
+    facts: CronJobFacts,
+    told: CronJobStatus,
+    recovered: Mapping[str, str],
+    now: datetime,
 ) -> dict[str, Run]:
     """Runs by name of Job; times without a run by the time."""
     runs = {run.job or f"at {run.scheduled_time}": run for run in told.runs}
     for job in facts.removed:
         known = runs.get(job.name)
         if known is None or known.outcome not in FINAL:
-            runs[job.name] = run_of_removed(job, entry, known)
+            runs[job.name] = run_of_removed(job, entry, known, now)
     for job in facts.jobs:
         known = runs.get(job.name)
         own = [pod for pod in facts.pods if pod.controller == job.uid]
-        runs[job.name] = run = run_of(job, own, known, facts.logs)
+        runs[job.name] = run = run_of(job, own, known, facts.logs, now)
         # It began late, when its time was told as missed already.
         runs.pop(f"at {run.scheduled_time}", None)
     present = {job.name for job in (*facts.jobs, *facts.removed)}
@@ -158,10 +166,10 @@ def _counted(told: CronJobStatus, runs: list[Run], facts: CronJobFacts) -> CronJ
             failures = 0
         elif run.outcome == "Failed":
             failures += 1
-    late = {run.scheduled_time for run in runs if run.job} & {
-        run.scheduled_time for run in told.runs if run.outcome == "Missed" and not run.job
-    }
-    changes["missed"] -= len(late)
+    begun = {run.scheduled_time for run in runs if run.job}
+    for run in told.runs:
+        if not run.job and run.scheduled_time in begun:  # it began late after all
+            changes[_COUNTED[run.outcome]] -= 1
     active = [run for run in runs if run.outcome in ("Running", "Stuck")]
     by_schedule = sum(1 for run in active if run.manual is None)
     began = [run for run in runs if run.job is not None]

@@ -1,6 +1,7 @@
 """Jobs of a CronJob → its runs, with what is left of those whose Job is gone."""
 
 from collections.abc import Iterable, Mapping, Sequence
+from datetime import datetime
 from typing import Any, Final
 
 import msgspec
@@ -21,9 +22,15 @@ FINAL: Final = frozenset(
 ENDINGS: Final = ("Complete", "Failed")
 
 
-def run_of(job: Child, pods: Sequence[Child], known: Run | None, logs: Mapping[str, str]) -> Run:
+def run_of(
+    job: Child,
+    pods: Sequence[Child],
+    known: Run | None,
+    logs: Mapping[str, str],
+    now: datetime,
+) -> Run:
     """The run of a Job that is there."""
-    outcome, reason = _outcome(job, pods)
+    outcome, reason = _outcome(job, pods, now)
     end = newest_end(pods)
     log = logs.get(end.uid) if end else None
     manual = job.labels.get(RUN_NOW_LABEL)
@@ -46,13 +53,13 @@ def run_of(job: Child, pods: Sequence[Child], known: Run | None, logs: Mapping[s
     )
 
 
-def _outcome(job: Child, pods: Sequence[Child]) -> tuple[RunOutcome, str | None]:
+def _outcome(job: Child, pods: Sequence[Child], now: datetime) -> tuple[RunOutcome, str | None]:
     for ending in ENDINGS:
         condition = job.condition(ending)
         if condition:
             return ending, condition.get("reason")
     hindered = hindrance(pods)
-    if hindered is not None:
+    if hindered is not None and now >= hindered.due:
         return "Stuck", hindered.reason
     return "Running", None
 
@@ -62,9 +69,9 @@ def _scheduled_time(job: Child) -> str | None:
     return format_time(parse_time(job.scheduled)) if job.scheduled else None
 
 
-def run_of_removed(job: Child, entry: CronJob, known: Run | None) -> Run:
+def run_of_removed(job: Child, entry: CronJob, known: Run | None, now: datetime) -> Run:
     """The run of a Job that was seen to be removed."""
-    last = run_of(job, (), known, {})
+    last = run_of(job, (), known, {}, now)
     if last.outcome in ENDINGS:
         return last
     # Replace deletes the running Job, which never gets a condition; nothing else tells of it.

@@ -31,6 +31,11 @@ class Slots:
     pending: datetime | None
     """The first that is too young for that, or that is still to come."""
 
+    def is_overtaken(self, time: datetime, now: datetime) -> bool:
+        """Whether a later time has come. Kubernetes makes up for the latest time only."""
+        later = next((due for due in self.due if due > time), self.pending)
+        return later is not None and later <= now
+
 
 def slots(entry: CronJob, since: datetime, now: datetime) -> Slots:
     """Times of the schedule after `since`."""
