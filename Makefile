@@ -11,7 +11,7 @@ READY := $(VENV)/.ready
 KIND := $(PYTHON) deploy/kind
 CRD := workshopdemos.workshopdemo.dev.yaml
 # So many e2e tests wait at the same time; they wait far more than they work.
-WORKERS ?= 8
+WORKERS ?= 10
 
 .PHONY: help
 help: ## This list.
@@ -47,7 +47,7 @@ chart: $(READY) ## The Helm chart's tests.
 	HELM="$$($(KIND) tool helm)" $(BIN)/pytest tests/chart -q
 
 e2e: $(READY) ## Tests on a kind cluster of their own, workshop-test.
-	$(BIN)/pytest tests/e2e -q -m "not disruptive" -n $(WORKERS) --durations=5
+	$(BIN)/pytest tests/e2e -q -m "not disruptive" -n $(WORKERS) --maxschedchunk=1 --durations=5
 	$(BIN)/pytest tests/e2e -q -m disruptive --durations=10
 
 .PHONY: chart-crd lock golden clean

@@ -104,7 +104,7 @@ def test_a_wrong_time_zone_is_a_condition_and_the_rest_runs(world: World) -> Non
     (valid,) = [c for c in status["conditions"] if c["type"] == "SpecValid"]
     assert valid["status"] == "False"
     assert valid["message"].startswith("spec.cronJobs[0].timeZone: 'Mars/Olympus' is no time zone")
-    wait_for("the Job", lambda: world.entry("ok")["asExpected"])
+    wait_for("the Job", lambda: world.entry("ok").get("asExpected"))
     world.apply(QUICK, cron_jobs=[NIGHTLY | {"timeZone": "Europe/Berlin"}])
     world.wait_for_phase("Ready")
 
@@ -183,7 +183,7 @@ def test_the_database_of_a_demo_is_migrated_reported_on_and_backed_up(world: Wor
         ],
     )
     world.wait_for_phase("Ready")
-    assert "Total" in entry(world, "report")["runs"][0]["log"]
+    assert "Report is done" in entry(world, "report")["runs"][0]["log"]
     assert "restore" in entry(world, "backup")["runs"][0]["log"].lower()
     world.apply(
         {"name": "migrate", "scenario": "DatabaseMigration", "run": 2},

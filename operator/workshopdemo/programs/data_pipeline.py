@@ -222,7 +222,7 @@ def main() -> int:
             merge(run, wait_seconds)
     except pace.StoppedError:
         say("SIGTERM: stopped before my part was done. Exit code 143.")
-        return pace.STOPPED
+        return pace.stopped()
     except (PipelineError, OSError) as error:
         say("Kubernetes starts a new Pod with my index; the parts that are done stay done.")
         say(f"Index {index} failed: {error}. Exit code 1.")

@@ -15,6 +15,11 @@ STOPPED: Final = 128 + signal.SIGTERM
 """Exit code of a program that SIGTERM has ended: 143."""
 
 
+LINGER_SECONDS: Final = 2
+"""Kubernetes takes a deleted Pod away the moment it ends, and its log with it. A program that stays
+for a moment after its last words lets them be read."""
+
+
 class StoppedError(Exception):
     """Kubernetes wants this program to end."""
 
@@ -33,6 +38,12 @@ def work(seconds: float, every: float, progress: Callable[[float], None]) -> Non
         progress(due)
         due += every
     time.sleep(max(0, start + seconds - time.monotonic()))
+
+
+def stopped() -> int:
+    """After the last words of a program that SIGTERM ends: its exit code."""
+    time.sleep(LINGER_SECONDS)
+    return STOPPED
 
 
 def _stop(_number: int, _frame: FrameType | None) -> None:

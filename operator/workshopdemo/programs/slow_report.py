@@ -29,7 +29,7 @@ def main() -> int:
             "deletes the run that is under way when the next one is due."
         )
         say("Stopped before the report was done. Exit code 143.")
-        return pace.STOPPED
+        return pace.stopped()
     say(f"Report is done after {seconds} seconds.")
     return 0
 

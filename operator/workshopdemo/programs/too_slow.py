@@ -32,7 +32,7 @@ def main() -> int:
             "backoffLimit is."
         )
         say("Stopped before the work was done. Exit code 143.")
-        return pace.STOPPED
+        return pace.stopped()
     say(f"All covers are scaled after {seconds} seconds: no deadline came first.")
     return 0
 
