@@ -6,11 +6,10 @@ from workshopdemo import names
 from workshopdemo.cluster import Cache, Cluster
 from workshopdemo.errors import ClusterError, NameTakenError, NotFoundError
 from workshopdemo.facts import Child
-from workshopdemo.memory import Memory
+from workshopdemo.look import Look, Memory
 from workshopdemo.model import WorkshopDemo
 from workshopdemo.plan import (
     Intent,
-    Plan,
     needs_apply,
     prepared,
     superfluous,
@@ -20,9 +19,6 @@ from workshopdemo.plan import (
 
 logger = logging.getLogger(__name__)
 
-Problems = dict[str, ClusterError]
-"""Why a child could not be written, by its name."""
-
 
 class Applier:
     """Writes children. What is as planned is not written."""
@@ -31,21 +27,19 @@ class Applier:
         self._cluster = cluster
         self._cache = cache
 
-    async def apply(self, demo: WorkshopDemo, plan: Plan, memory: Memory) -> Problems:
+    async def apply(self, look: Look) -> None:
         """Apply every intent that the cluster does not meet; one that fails stops no other.
 
         Raises:
             NotFoundError: the demo's namespace is going.
         """
-        problems: Problems = {}
-        for intent in plan.intents:
+        for intent in look.plan.intents:
             try:
-                await self._apply_one(demo, intent, memory)
+                await self._apply_one(look.demo, intent, look.memory)
             except NotFoundError:
                 raise
             except ClusterError as error:
-                problems[intent.name] = error
-        return problems
+                look.problems[intent.name] = error
 
     async def _apply_one(self, demo: WorkshopDemo, intent: Intent, memory: Memory) -> None:
         child = self._cache.child(demo.uid, intent.kind, intent.name)
@@ -83,8 +77,9 @@ class Applier:
                 "give the entry another name, or remove that object"
             )
 
-    async def prune(self, demo: WorkshopDemo, plan: Plan) -> list[ClusterError]:
-        """Remove what the plan no longer has; gives what could not be removed now."""
+    async def prune(self, look: Look) -> None:
+        """Remove what the plan no longer has."""
+        demo, plan = look.demo, look.plan
         jobs = [
             job
             for job in self._cache.children(demo.uid, "Job")
@@ -94,7 +89,6 @@ class Applier:
         for kind in ("CronJob", "PersistentVolumeClaim"):
             existing = [child.name for child in self._cache.children(demo.uid, kind)]
             doomed |= {(kind, name) for name in superfluous(plan, kind, existing)}
-        troubles = []
         for kind, name in sorted(doomed):
             child = self._cache.child(demo.uid, kind, name)
             if child is None or child.terminating:
@@ -103,10 +97,9 @@ class Applier:
             try:
                 await self._cluster.delete(kind, demo.namespace, name, child.uid)
             except ClusterError as error:
-                troubles.append(error)
+                look.troubles.append(error)
             else:
                 self._cache.remove_child(kind, demo.uid, name, child.uid)
-        return troubles
 
 
 def _pruning_facts(job: Child) -> tuple[str, str, str, bool]:

@@ -7,12 +7,11 @@ from datetime import datetime
 from typing import Any, Final
 
 from workshopdemo import names
-from workshopdemo.apply import Problems
 from workshopdemo.cluster import Cache, Cluster
 from workshopdemo.errors import ClusterError
 from workshopdemo.facts import Child
-from workshopdemo.memory import Memory
-from workshopdemo.model import CronJob, WorkshopDemo
+from workshopdemo.look import Look
+from workshopdemo.model import CronJob
 from workshopdemo.observe import (
     CronJobFacts,
     JobFacts,
@@ -22,7 +21,6 @@ from workshopdemo.observe import (
     told_pods,
     told_run_pods,
 )
-from workshopdemo.plan import Plan
 
 _LOG_READS: Final = 16
 """How many container logs are read at the same time, all demos together."""
@@ -37,15 +35,9 @@ class Gatherer:
         self._now = now
         self._log_reads = asyncio.Semaphore(_LOG_READS)
 
-    async def of_jobs(
-        self,
-        demo: WorkshopDemo,
-        plan: Plan,
-        problems: Problems,
-        memory: Memory,
-        troubles: list[ClusterError],
-    ) -> dict[str, JobFacts]:
+    async def of_jobs(self, look: Look) -> dict[str, JobFacts]:
         """Facts of each entry of spec.jobs."""
+        demo, plan = look.demo, look.plan
         told = {status.name: status for status in demo.status.jobs}
         jobs = self._cache.children(demo.uid, "Job")
         pods = self._cache.children(demo.uid, "Pod")
@@ -61,21 +53,15 @@ class Gatherer:
                 pods=own_pods,
                 older=older,
                 told=told.get(entry),
-                logs=await self._logs(demo, own_pods, known, memory, troubles),
-                refusal=await self._refusal(live, own_pods, troubles),
-                problem=problems.get(name),
+                logs=await self._logs(look, own_pods, known),
+                refusal=await self._refusal(look, live, own_pods),
+                problem=look.problems.get(name),
             )
         return facts
 
-    async def of_cron_jobs(
-        self,
-        demo: WorkshopDemo,
-        plan: Plan,
-        problems: Problems,
-        memory: Memory,
-        troubles: list[ClusterError],
-    ) -> dict[str, CronJobFacts]:
+    async def of_cron_jobs(self, look: Look) -> dict[str, CronJobFacts]:
         """Facts of each entry of spec.cronJobs."""
+        demo, plan = look.demo, look.plan
         told = {status.name: status for status in demo.status.cron_jobs}
         jobs = self._cache.children(demo.uid, "Job")
         pods = self._cache.children(demo.uid, "Pod")
@@ -85,6 +71,7 @@ class Gatherer:
             name = plan.cron_jobs[entry.name]
             own_pods = _labelled(names.CRON_JOB_LABEL, entry.name, pods)
             known = told_run_pods(told.get(entry.name), own_pods)
+            manual_run = plan.manual_runs.get(entry.name, "")
             seen = CronJobFacts(
                 cron_job=name,
                 live=self._cache.child(demo.uid, "CronJob", name),
@@ -92,70 +79,61 @@ class Gatherer:
                 removed=_labelled(names.CRON_JOB_LABEL, entry.name, buried),
                 pods=own_pods,
                 told=told.get(entry.name),
-                logs=await self._logs(demo, own_pods, known, memory, troubles),
-                problem=problems.get(name) or problems.get(plan.manual_runs.get(entry.name, "")),
+                logs=await self._logs(look, own_pods, known),
+                problem=look.problems.get(name) or look.problems.get(manual_run),
                 mistake=plan.mistakes.get(entry.name),
             )
-            events = await self._cron_job_events(entry, seen, troubles)
+            events = await self._cron_job_events(look, entry, seen)
             facts[entry.name] = replace(seen, events=events)
         return facts
 
     async def _logs(
-        self,
-        demo: WorkshopDemo,
-        pods: Sequence[Child],
-        known: Collection[str],
-        memory: Memory,
-        troubles: list[ClusterError],
+        self, look: Look, pods: Sequence[Child], known: Collection[str]
     ) -> Mapping[str, str]:
         """Read what nobody has read yet; gives all logs in memory, by UID of Pod."""
         for wanted in logs_wanted(pods, known):
-            if memory.has_read(wanted):
+            if look.memory.has_read(wanted):
                 continue
             try:
                 texts = await asyncio.gather(
                     *(
-                        self._read_log(demo.namespace, wanted.pod, container)
+                        self._read_log(look.demo.namespace, wanted.pod, container)
                         for container in wanted.containers
                     )
                 )
             except ClusterError as error:
-                troubles.append(error)
+                look.troubles.append(error)
                 continue
             told = wanted.told(dict(zip(wanted.containers, texts, strict=True)))
-            memory.remember(wanted, told)
-        return memory.logs
+            look.memory.remember(wanted, told)
+        return look.memory.logs
 
     async def _read_log(self, namespace: str, pod: str, container: str) -> str | None:
         async with self._log_reads:
             return await self._cluster.pod_log(namespace, pod, container)
 
-    async def _refusal(
-        self, live: Child | None, pods: Sequence[Child], troubles: list[ClusterError]
-    ) -> str | None:
+    async def _refusal(self, look: Look, live: Child | None, pods: Sequence[Child]) -> str | None:
         """Why the Job controller makes no Pod: only its Events say it."""
         if live is None or not needs_refusal(live, pods, self._now()):
             return None
-        events = await self._events_of(live, troubles)
+        events = await self._events_of(look, live)
         refusals = [event for event in events if event.get("reason") == "FailedCreate"]
         refusals.sort(key=lambda event: str(event.get("lastTimestamp")))
         return str(refusals[-1].get("message")) if refusals else None
 
     async def _cron_job_events(
-        self, entry: CronJob, seen: CronJobFacts, troubles: list[ClusterError]
+        self, look: Look, entry: CronJob, seen: CronJobFacts
     ) -> Sequence[Mapping[str, Any]]:
         """Events of a CronJob, where something went unseen that they may tell of."""
         if seen.live is None or not needs_events(entry, seen, self._now()):
             return []
-        return await self._events_of(seen.live, troubles)
+        return await self._events_of(look, seen.live)
 
-    async def _events_of(
-        self, child: Child, troubles: list[ClusterError]
-    ) -> Sequence[Mapping[str, Any]]:
+    async def _events_of(self, look: Look, child: Child) -> Sequence[Mapping[str, Any]]:
         try:
             return await self._cluster.events_of(child.namespace, child.uid)
         except ClusterError as error:
-            troubles.append(error)
+            look.troubles.append(error)
             return []
 
 

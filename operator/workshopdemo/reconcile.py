@@ -8,9 +8,9 @@ from typing import Any
 
 from workshopdemo.apply import Applier
 from workshopdemo.cluster import Cache, Cluster
-from workshopdemo.errors import ClusterError, InvalidSpecError, NotFoundError
+from workshopdemo.errors import InvalidSpecError, NotFoundError
 from workshopdemo.gather import Gatherer
-from workshopdemo.memory import Memory
+from workshopdemo.look import Look, Memory
 from workshopdemo.model import Story, WorkshopDemo, parse, parse_status
 from workshopdemo.names import DemoKey
 from workshopdemo.observe import invalid_status, observe
@@ -78,20 +78,19 @@ class Reconciler:
         self, demo: WorkshopDemo, metadata: dict[str, Any], memory: Memory
     ) -> float | None:
         uids = {child.name: child.uid for child in self._cache.children(demo.uid, "CronJob")}
-        plan = build(demo, self._settings, uids)
-        problems = await self._applier.apply(demo, plan, memory)
-        troubles: list[ClusterError] = await self._applier.prune(demo, plan)
-        jobs = await self._gatherer.of_jobs(demo, plan, problems, memory, troubles)
-        cron_jobs = await self._gatherer.of_cron_jobs(demo, plan, problems, memory, troubles)
-        observation = observe(demo, jobs, cron_jobs, self._story(demo, plan), self._now())
+        look = Look(demo, build(demo, self._settings, uids), memory)
+        await self._applier.apply(look)
+        await self._applier.prune(look)
+        jobs = await self._gatherer.of_jobs(look)
+        cron_jobs = await self._gatherer.of_cron_jobs(look)
+        story = self._story(demo, look.plan)
+        observation = observe(demo, jobs, cron_jobs, story, self._now())
         early = await self._teller.tell(metadata, demo.status, observation.status, memory)
         if early is None:
             told = [job.uid for known in cron_jobs.values() for job in known.removed]
             self._cache.forget_buried(demo.uid, told)
             memory.forget_all_but(self._cache.uids(demo.uid))
-        for problem in (*problems.values(), *troubles):
-            if problem.retriable:
-                raise problem
+        look.raise_if_retriable()
         if early is None and observation.recheck is not None:
             return max((observation.recheck - self._now()).total_seconds(), 0.0)
         return early

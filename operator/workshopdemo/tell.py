@@ -10,7 +10,7 @@ import msgspec
 from workshopdemo import names
 from workshopdemo.cluster import Cache, Cluster
 from workshopdemo.errors import ClusterError, NotFoundError
-from workshopdemo.memory import Memory
+from workshopdemo.look import Memory
 from workshopdemo.model import Status
 from workshopdemo.observe import Transition, format_time, transitions
 

@@ -1,14 +1,17 @@
-"""What the operator knows of a demo beside its status: nothing that may not be lost."""
+"""One look at a demo: what it is about, and what comes up on the way."""
 
 from collections.abc import Collection
 from dataclasses import dataclass, field
 
+from workshopdemo.errors import ClusterError
+from workshopdemo.model import WorkshopDemo
 from workshopdemo.observe import LogWanted
+from workshopdemo.plan import Plan
 
 
 @dataclass
 class Memory:
-    """Of one demo."""
+    """What is known of a demo beside its status: nothing that may not be lost."""
 
     logs: dict[str, str] = field(default_factory=dict)
     """Logs read, by UID of Pod, as long as the Pod is there."""
@@ -38,3 +41,27 @@ class Memory:
         self.logs = {uid: log for uid, log in self.logs.items() if uid in uids}
         self.checked = {uid: what for uid, what in self.checked.items() if uid in uids}
         self.whole &= set(uids)
+
+
+@dataclass
+class Look:
+    """A look under way."""
+
+    demo: WorkshopDemo
+    plan: Plan
+    memory: Memory
+    problems: dict[str, ClusterError] = field(default_factory=dict)
+    """Why a child could not be written, by its name: told on the status."""
+
+    troubles: list[ClusterError] = field(default_factory=list)
+    """What else could not be done or asked now: it is logged, and tried again."""
+
+    def raise_if_retriable(self) -> None:
+        """Ask for another look soon, if time may heal what went wrong.
+
+        Raises:
+            ClusterError: the first that may be healed.
+        """
+        for error in (*self.problems.values(), *self.troubles):
+            if error.retriable:
+                raise error
