@@ -6,14 +6,16 @@ from workshopdemo import names
 from workshopdemo.cluster import Cache, Cluster
 from workshopdemo.errors import ClusterError, NameTakenError, NotFoundError
 from workshopdemo.facts import Child
-from workshopdemo.look import Look, Memory
+from workshopdemo.look import Look
 from workshopdemo.model import WorkshopDemo
+from workshopdemo.observe import Transition
 from workshopdemo.plan import (
     Intent,
     needs_apply,
     prepared,
     superfluous,
     superfluous_jobs,
+    was_edited,
     went_by_ttl,
 )
 
@@ -35,13 +37,14 @@ class Applier:
         """
         for intent in look.plan.intents:
             try:
-                await self._apply_one(look.demo, intent, look.memory)
+                await self._apply_one(look, intent)
             except NotFoundError:
                 raise
             except ClusterError as error:
                 look.problems[intent.name] = error
 
-    async def _apply_one(self, demo: WorkshopDemo, intent: Intent, memory: Memory) -> None:
+    async def _apply_one(self, look: Look, intent: Intent) -> None:
+        demo, memory = look.demo, look.memory
         child = self._cache.child(demo.uid, intent.kind, intent.name)
         if child is None:
             if went_by_ttl(intent):
@@ -57,6 +60,8 @@ class Applier:
                 memory.checked[child.uid] = (child.version, intent.digest)
                 return
             body = prepared(intent, live)
+            if was_edited(intent, live):
+                look.events.append(_put_right(child))
         logger.info("%s: applying %s %s", demo.key, intent.kind, intent.name)
         self._cache.put_child(intent.kind, await self._cluster.apply(body))
         applied = self._cache.child(demo.uid, intent.kind, intent.name)
@@ -100,6 +105,27 @@ class Applier:
                 look.troubles.append(error)
             else:
                 self._cache.remove_child(kind, demo.uid, name, child.uid)
+
+    async def let_go(self, demo_uid: str, namespace: str) -> None:
+        """Delete a demo's Jobs because their namespace is going.
+
+        In Kubernetes 1.34 such a namespace hangs while a Job with backoffLimitPerIndex waits for a
+        retry: the failed Pod is kept for the next one, which may not be made any more.
+        """
+        for job in self._cache.children(demo_uid, "Job"):
+            try:
+                await self._cluster.delete("Job", namespace, job.name, job.uid)
+            except ClusterError as error:
+                logger.warning("%s", error)
+
+
+def _put_right(child: Child) -> Transition:
+    return Transition(
+        "Normal",
+        "PutRight",
+        f"{child.kind} {child.name} was changed by hand: it is as the demo says again",
+        f"PutRight {child.uid} {child.version}",
+    )
 
 
 def _pruning_facts(job: Child) -> tuple[str, str, str, bool]:

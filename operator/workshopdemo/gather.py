@@ -26,6 +26,10 @@ _LOG_READS: Final = 16
 """How many container logs are read at the same time, all demos together."""
 
 
+_LAST_WORDS_PAUSE: Final = 1.0
+"""A Pod that is being removed is read so often: it may be gone, log and all, when it has ended."""
+
+
 class Gatherer:
     """Gathers facts. What cannot be asked now is a trouble: it is told, and asked again later."""
 
@@ -106,6 +110,8 @@ class Gatherer:
                 continue
             told = wanted.told(dict(zip(wanted.containers, texts, strict=True)))
             look.memory.remember(wanted, told)
+            if not wanted.is_final:
+                look.look_again = _LAST_WORDS_PAUSE
         return look.memory.logs
 
     async def _read_log(self, namespace: str, pod: str, container: str) -> str | None:

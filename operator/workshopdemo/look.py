@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 
 from workshopdemo.errors import ClusterError
 from workshopdemo.model import WorkshopDemo
-from workshopdemo.observe import LogWanted
+from workshopdemo.observe import LogWanted, Transition
 from workshopdemo.plan import Plan
 
 
@@ -26,8 +26,8 @@ class Memory:
     """When its status was last written."""
 
     def has_read(self, wanted: LogWanted) -> bool:
-        """Whether this log, or all of it so far, was read already."""
-        return wanted.pod_uid in (self.whole if wanted.is_final else self.logs)
+        """Whether all of this log was read already."""
+        return wanted.pod_uid in self.whole
 
     def remember(self, wanted: LogWanted, log: str) -> None:
         """Keep a log that was read. An end that cannot be read does not replace what was."""
@@ -55,6 +55,12 @@ class Look:
 
     troubles: list[ClusterError] = field(default_factory=list)
     """What else could not be done or asked now: it is logged, and tried again."""
+
+    look_again: float | None = None
+    """Seconds until a Pod that is being removed may have said more."""
+
+    events: list[Transition] = field(default_factory=list)
+    """What was done that the status does not tell."""
 
     def raise_if_retriable(self) -> None:
         """Ask for another look soon, if time may heal what went wrong.

@@ -62,6 +62,7 @@ class Reconciler:
         except NotFoundError as error:
             # The demo or its namespace is going; what is left of it goes with it.
             logger.info("%s: %s", key, error)
+            await self._applier.let_go(body["metadata"]["uid"], key.namespace)
             return None
 
     async def _look(self, body: dict[str, Any], memory: Memory) -> float | None:
@@ -81,6 +82,8 @@ class Reconciler:
         look = Look(demo, build(demo, self._settings, uids), memory)
         await self._applier.apply(look)
         await self._applier.prune(look)
+        for event in look.events:
+            await self._teller.post(metadata, event)
         jobs = await self._gatherer.of_jobs(look)
         cron_jobs = await self._gatherer.of_cron_jobs(look)
         story = self._story(demo, look.plan)
@@ -91,9 +94,10 @@ class Reconciler:
             self._cache.forget_buried(demo.uid, told)
             memory.forget_all_but(self._cache.uids(demo.uid))
         look.raise_if_retriable()
+        waits = [early, look.look_again]
         if early is None and observation.recheck is not None:
-            return max((observation.recheck - self._now()).total_seconds(), 0.0)
-        return early
+            waits.append(max((observation.recheck - self._now()).total_seconds(), 0.0))
+        return min((wait for wait in waits if wait is not None), default=None)
 
     def _story(self, demo: WorkshopDemo, plan: Plan) -> list[Story]:
         """The story of each concept shown, told by the first entry that shows it."""

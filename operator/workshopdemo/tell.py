@@ -56,7 +56,7 @@ class Teller:
         # Events first: their names are their transitions', so that told again after a crash they
         # are still one; after the status nobody would know that they are missing.
         for transition in transitions(told, status):
-            await self._post(metadata, transition)
+            await self.post(metadata, transition)
         answer = await self._cluster.apply_status(
             {
                 "apiVersion": names.API_VERSION,
@@ -70,7 +70,8 @@ class Teller:
         self._cache.put_demo(answer)
         return None
 
-    async def _post(self, metadata: dict[str, Any], transition: Transition) -> None:
+    async def post(self, metadata: dict[str, Any], transition: Transition) -> None:
+        """Post an Event on the demo."""
         moment = format_time(self._now())
         event = {
             "apiVersion": "v1",

@@ -3,6 +3,7 @@
 import time
 from typing import Any
 
+import pytest
 from world import FAILING, QUICK, World, wait_for
 
 
@@ -105,7 +106,7 @@ def test_an_image_that_does_not_exist_is_stuck_with_the_kubelets_reason(world: W
     world.wait_for_phase("Degraded", deadline=200)
     told = world.entry("ok")
     assert (told["outcome"], told["reason"]) == ("Stuck", "ImagePullBackOff")
-    assert told["message"] == "the image localhost:1/no/such:image cannot be pulled"
+    assert told["message"].startswith("the image localhost:1/no/such:image cannot be pulled: ")
     assert world.entry("bad")["asExpected"] is True, "the rest of the demo runs"
 
 
@@ -134,6 +135,7 @@ def test_a_child_edited_by_hand_is_put_right(world: World) -> None:
     name = job["metadata"]["name"]
     world.kubectl("patch", "job", name, "--type=merge", "-p", '{"spec":{"suspend":true}}')
     wait_for("suspend is put right", lambda: world.job_of("ok")["spec"]["suspend"] is False)
+    wait_for("its Event", lambda: world.events("PutRight"))
     world.kubectl("label", "job", name, "workshopdemo.dev/run=99", "--overwrite")
     wait_for("the label is put right", lambda: world.job_of("ok", run=1))
     world.kubectl("annotate", "job", name, "student=was-here")
@@ -212,7 +214,8 @@ def test_a_changed_entry_runs_as_a_new_job(world: World) -> None:
     world.apply(QUICK | {"command": ["echo", "changed"]})
 
     def look() -> bool:
-        return world.entry("ok")["attempts"][-1].get("log") == "changed"
+        attempts = world.entry("ok").get("attempts")
+        return bool(attempts) and attempts[-1].get("log") == "changed"
 
     wait_for("the changed log", look)
 
@@ -318,3 +321,37 @@ def test_fifty_jobs_that_end_in_the_same_moment_are_all_told(world: World) -> No
     for demo in range(5):
         status = world.wait_for_phase("Ready", f"d{demo}", deadline=240)
         assert [job["attempts"][0]["log"] for job in status["jobs"]] == ["working\ndone"] * 10
+
+
+def test_a_command_that_is_not_there_is_told_in_the_kubelets_words(world: World) -> None:
+    world.apply(QUICK | {"command": ["nosuch"], "backoffLimit": 0, "expected": "Failed"})
+    world.wait_for_phase("Ready")
+    (attempt,) = world.entry("ok")["attempts"]
+    assert (attempt["reason"], attempt["exitCode"]) == ("StartError", 128)
+    assert "nosuch" in attempt["log"]
+
+
+@pytest.mark.parametrize(
+    "per_index", [{}, {"completionMode": "Indexed", "backoffLimitPerIndex": 9}]
+)
+def test_a_namespace_goes_while_retries_are_waited_for(
+    world: World, per_index: dict[str, Any]
+) -> None:
+    retried = FAILING | per_index | {"backoffLimit": 9, "name": "retried"}
+    world.apply(retried, {"name": "patience", "scenario": "FailsThenSucceeds"})
+    wait_for("a failure", lambda: world.entry("retried").get("failed"))
+    wait_for("another", lambda: world.entry("patience").get("failed"))
+    world.core.delete_namespace(world.namespace)
+
+    def look() -> bool:
+        names = [item.metadata.name for item in world.core.list_namespace().items]
+        return world.namespace not in names
+
+    wait_for("the namespace is gone", look, deadline=90)
+
+
+def test_a_run_is_not_made_undone(world: World) -> None:
+    world.apply(QUICK | {"run": 2})
+    world.wait_for_phase("Ready")
+    with pytest.raises(AssertionError, match="run can only be raised"):
+        world.apply(QUICK | {"run": 1})

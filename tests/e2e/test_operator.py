@@ -170,8 +170,16 @@ def test_a_lost_api_server_is_outlived(world: World) -> None:
 def test_uninstalling_in_the_wrong_order_leaves_nothing(
     world: World, api: ApiClient, chart: Chart
 ) -> None:
-    world.apply(QUICK, FAILING, QUICK | {"name": "long", "command": ["sleep", "600"]})
+    world.apply(
+        QUICK,
+        FAILING,
+        QUICK | {"name": "long", "command": ["sleep", "600"]},
+        {"name": "patience", "scenario": "FailsThenSucceeds"},
+        {"name": "doomed", "scenario": "AlwaysFails"},
+        cron_jobs=[{"name": "report", "scenario": "NightlyReport", "schedule": "* * * * *"}],
+    )
     wait_for("a running Pod", lambda: world.pods_of("long"))
+    wait_for("a failed attempt", lambda: world.entry("patience").get("failed"))
     chart.uninstall()
     world.core.delete_namespace(world.namespace)
     wait_for("the namespace is gone", lambda: not _namespace_exists(world), deadline=60)

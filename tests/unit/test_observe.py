@@ -190,12 +190,17 @@ def test_a_pod_that_cannot_start_is_stuck_after_a_while(
 
 def test_the_kubelets_wavering_words_are_told_in_one_sentence() -> None:
     """Otherwise the status of a stuck demo would be written with each of its tries."""
-    tries = [
-        Scene(FAILING).pod("p", "Pending", waiting=waiting).tell(after=90)
-        for waiting in ("ErrImagePull", "ImagePullBackOff")
-    ]
+    tries = []
+    for reason, message in (
+        ("ErrImagePull", "not found"),
+        ("ImagePullBackOff", 'Back-off pulling image "some:image": ErrImagePull: not found'),
+    ):
+        scene = Scene(FAILING).pod("p", "Pending", waiting=reason)
+        waiting = scene.pods[0]["status"]["containerStatuses"][0]["state"]["waiting"]
+        waiting["message"] = message
+        tries.append(scene.tell(after=90))
     assert tries[0] == tries[1]
-    assert tries[0].message == "the image some:image cannot be pulled"
+    assert tries[0].message == "the image some:image cannot be pulled: not found"
 
 
 def test_being_stuck_may_be_the_lesson() -> None:

@@ -17,7 +17,7 @@ from workshopdemo.settings import Settings
 GOLDEN = ROOT / "tests" / "unit" / "golden"
 ENTRIES: dict[str, dict[str, Any]] = {
     "ci-pipeline": {"name": "ship", "scenario": "CIPipeline"},
-    "fails-then-succeeds": {"name": "wait", "scenario": "FailsThenSucceeds", "completions": 2},
+    "fails-then-succeeds": {"name": "wait", "scenario": "FailsThenSucceeds"},
     "always-fails": {"name": "doomed", "scenario": "AlwaysFails"},
     "migration": {"name": "migrate", "scenario": "DatabaseMigration"},
     "data-pipeline": {"name": "sales", "scenario": "DataPipeline", "completions": 4},

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from workshopdemo.programs import always_fails, ci_pipeline, fails_then_succeeds
+from workshopdemo.programs import always_fails, ci_pipeline
 from workshopdemo.programs.say import LINE_LENGTH, say
 
 SOURCE_ROOT = Path(ci_pipeline.__file__).parents[2]
@@ -162,28 +162,35 @@ class TestCIPipeline:
 
 
 class TestFailsThenSucceeds:
-    @pytest.mark.parametrize(
-        ("so_far", "code"), [(None, 1), ("", 1), ("0", 1), ("1", 1), ("2", 0), ("9", 0)]
-    )
-    def test_two_failures_by_default(self, so_far: str | None, code: int) -> None:
-        env = {} if so_far is None else {"FAILURES_SO_FAR": so_far}
-        done = run("fails_then_succeeds", **env)
-        assert done.returncode == code
-        attempt = int(so_far or 0) + 1
-        assert done.stdout.splitlines()[-1].startswith(f"Attempt {attempt} ")
-        assert ("connection refused" in done.stdout) == (code == 1)
+    def test_two_failures_by_default(self, tmp_path: Path) -> None:
+        for attempt, code in enumerate((1, 1, 0, 0), start=1):
+            done = run("fails_then_succeeds", DATA_DIR=str(tmp_path), RUN_ID="job-a")
+            assert done.returncode == code
+            assert done.stdout.splitlines()[-1].startswith(f"Attempt {attempt} ")
+            assert ("connection refused" in done.stdout) == (code == 1)
 
-    def test_wanted_is_tunable(self, monkeypatch: pytest.MonkeyPatch) -> None:
-        monkeypatch.setenv("FAILURES_WANTED", "0")
-        assert fails_then_succeeds.main() == 0
+    def test_each_job_counts_for_itself(self, tmp_path: Path) -> None:
+        codes = [
+            run("fails_then_succeeds", DATA_DIR=str(tmp_path), RUN_ID=job).returncode
+            for job in ("a", "b", "a", "b", "a", "b")
+        ]
+        assert codes == [1, 1, 1, 1, 0, 0]
+
+    def test_a_broken_count_starts_again(self, tmp_path: Path) -> None:
+        (tmp_path / "attempts").mkdir()
+        (tmp_path / "attempts" / "run").write_text("two")
+        assert run("fails_then_succeeds", DATA_DIR=str(tmp_path)).returncode == 1
 
     @pytest.mark.parametrize("value", ["two", "-1", "1.5"])
-    def test_nonsense(self, value: str) -> None:
-        done = run("fails_then_succeeds", FAILURES_SO_FAR=value)
+    def test_nonsense(self, tmp_path: Path, value: str) -> None:
+        done = run("fails_then_succeeds", DATA_DIR=str(tmp_path), FAILURES_WANTED=value)
         assert done.returncode == 2
-        assert done.stdout == (
-            f"FAILURES_SO_FAR must be a whole number, zero or more; it is {value!r}.\n"
-        )
+        assert "FAILURES_WANTED must be a whole number" in done.stdout
+
+    def test_no_volume(self) -> None:
+        done = run("fails_then_succeeds", DATA_DIR="/no/such/place")
+        assert done.returncode == 2
+        assert "is a volume mounted?" in done.stdout
 
 
 class TestAlwaysFails:

@@ -32,6 +32,9 @@ class LogWanted:
     decisive: str
     """The container whose end was the Pod's end."""
 
+    last_word: str
+    """What the kubelet says of a container that wrote nothing, such as a command not found."""
+
     is_final: bool
     """Whether nothing can be written any more. A Pod that is being removed is read while it still
     can be: Kubernetes may take it away the moment it ends."""
@@ -39,10 +42,10 @@ class LogWanted:
     def told(self, logs: Mapping[str, str | None]) -> str:
         """The log in short: the end of the decisive container's, a line or two of the others."""
         if len(self.containers) == 1:
-            return clean(logs.get(self.decisive) or "")
+            return clean(logs.get(self.decisive) or self.last_word)
         lines = []
         for container in self.containers:
-            text = logs.get(container) or ""
+            text = logs.get(container) or (self.last_word if container == self.decisive else "")
             short = clean(text) if container == self.decisive else clean(text, _OTHER_STEP_LINES)
             lines += [f"[{container}] {line}" for line in short.splitlines()]
         return "\n".join(lines)
@@ -63,8 +66,16 @@ def logs_wanted(pods: Iterable[Child], known: Collection[str]) -> list[LogWanted
         ran = [status for status in statuses_of(pod) if _has_run(status)]
         decisive = _decisive(pod) or (ran[-1] if ran else None)
         if decisive is not None:
-            containers = tuple(status["name"] for status in ran)
-            wanted.append(LogWanted(pod.name, pod.uid, containers, decisive["name"], is_final))
+            wanted.append(
+                LogWanted(
+                    pod=pod.name,
+                    pod_uid=pod.uid,
+                    containers=tuple(status["name"] for status in ran),
+                    decisive=decisive["name"],
+                    last_word=(_terminated(decisive) or {}).get("message") or "",
+                    is_final=is_final,
+                )
+            )
     return wanted
 
 

@@ -8,6 +8,7 @@ from typing import Final, Literal
 from workshopdemo.errors import InvalidSpecError
 from workshopdemo.model import Condition, CronJobStatus, JobStatus, Phase
 from workshopdemo.observe.times import format_time
+from workshopdemo.scenarios import Expectation
 
 Entry = JobStatus | CronJobStatus
 ConditionStatus = Literal["True", "False", "Unknown"]
@@ -122,7 +123,7 @@ def _section(
 
 
 def _job_complaint(job: JobStatus) -> str:
-    wanted = f"{job.expected} ({job.expected_reason})" if job.expected_reason else job.expected
+    wanted = Expectation(job.expected, job.expected_reason)
     got = f"{job.outcome} ({job.reason})" if job.reason else job.outcome
     because = f": {job.message}" if job.message else ""
     return f"{job.name} should be {wanted} but is {got}{because}"

@@ -120,7 +120,13 @@ def _unfinished(
     if hindered is None:
         return _Verdict(running)
     if now < hindered.due:
-        return _Verdict(running, recheck=hindered.due)
+        early = None if hindered.is_ordinary else hindered
+        return _Verdict(
+            running,
+            early.reason if early else None,
+            early.message if early else None,
+            recheck=hindered.due,
+        )
     return _stuck(hindered)
 
 

@@ -1,5 +1,6 @@
 """Pods that cannot start: since when, and why in the kubelet's or the scheduler's words."""
 
+import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from datetime import datetime, timedelta
@@ -17,6 +18,7 @@ PULL_PATIENCE: Final = timedelta(minutes=5)
 
 # The kubelet alternates between the two for one and the same failure.
 _ALIASES: Final = {"ErrImagePull": "ImagePullBackOff"}
+_OWN_PORT: Final = re.compile(r":\d+->")
 _BENIGN: Final = frozenset({"ContainerCreating", "PodInitializing"})
 
 
@@ -27,6 +29,11 @@ class Hindrance:
     reason: str
     message: str
     due: datetime
+
+    @property
+    def is_ordinary(self) -> bool:
+        """Whether every Pod passes through this on its way."""
+        return self.reason in _BENIGN or self.reason == "Pending"
 
 
 def hindrance(pods: Iterable[Child]) -> Hindrance | None:
@@ -67,7 +74,10 @@ def _of_pod(pod: Child) -> Hindrance | None:
 
 
 def _message(reason: str, status: Mapping[str, Any], state: Mapping[str, Any]) -> str:
-    # The kubelet's own sentence changes with every try, and each change would be a status write.
-    if reason == "ImagePullBackOff":
-        return f"the image {status['image']} cannot be pulled"
-    return state.get("message") or reason
+    said = str(state.get("message") or "")
+    if reason != "ImagePullBackOff":
+        return said or reason
+    # The kubelet alternates between two sentences, one of which quotes the other, and both may hold
+    # a port of its own: each change would be a status write.
+    cause = _OWN_PORT.sub("->", said.rpartition("ErrImagePull: ")[2])
+    return f"the image {status['image']} cannot be pulled" + (f": {cause}" if cause else "")

@@ -43,7 +43,10 @@ def _of_job(before: JobStatus | None, after: JobStatus) -> Iterator[Transition]:
     if before is not None and (before.uid, before.outcome) == (after.uid, after.outcome):
         return
     as_expected = after.as_expected is True
-    judged = "as the lesson expects" if as_expected else f"but the lesson expects {after.expected}"
+    wanted = (
+        f"{after.expected} ({after.expected_reason})" if after.expected_reason else after.expected
+    )
+    judged = "as the lesson expects" if as_expected else f"but the lesson expects {wanted}"
     because = f" ({after.reason})" if after.reason else ""
     yield Transition(
         "Normal" if as_expected else "Warning",

@@ -8,7 +8,7 @@ from workshopdemo.plan.build import (
     superfluous_jobs,
     went_by_ttl,
 )
-from workshopdemo.plan.drift import needs_apply, prepared
+from workshopdemo.plan.drift import needs_apply, prepared, was_edited
 
 __all__ = [
     "Intent",
@@ -18,5 +18,6 @@ __all__ = [
     "prepared",
     "superfluous",
     "superfluous_jobs",
+    "was_edited",
     "went_by_ttl",
 ]

@@ -43,6 +43,12 @@ def needs_apply(intent: Intent, live: Mapping[str, Any]) -> bool:
     return not _contains(live, prepared(intent, live))
 
 
+def was_edited(intent: Intent, live: Mapping[str, Any]) -> bool:
+    """Whether somebody else changed the object: the plan has not changed since it was applied."""
+    annotations = live["metadata"].get("annotations") or {}
+    return bool(annotations.get(names.INTENT_ANNOTATION) == intent.digest)
+
+
 def _contains(live: object, wanted: object) -> bool:
     if isinstance(wanted, Mapping):
         return isinstance(live, Mapping) and all(

@@ -1,6 +1,6 @@
 """An entry of spec.jobs → a batch/v1 Job."""
 
-from typing import Any, Final
+from typing import Any
 
 from workshopdemo import names
 from workshopdemo.model import Job, WorkshopDemo
@@ -9,9 +9,6 @@ from workshopdemo.plan.pod import build_pod
 from workshopdemo.plan.volume import claim_name
 from workshopdemo.scenarios import JobScenario, scenario_of
 from workshopdemo.settings import Settings
-
-# More than any lesson retries: backoffLimit, which the user may tune, decides.
-_UNBOUNDED: Final = 2147483647
 
 
 def job_name(demo: WorkshopDemo, job: Job) -> str:
@@ -75,19 +72,16 @@ def _tuning(job: Job, scenario: JobScenario, completions: int) -> dict[str, Any]
     """Job.spec without its template: the user's tuning, else the scenario's, else Kubernetes'."""
     backoff_limit = scenario.backoff_limit if job.backoff_limit is None else job.backoff_limit
     mode = job.completion_mode or ("Indexed" if scenario.indexed else "NonIndexed")
-    per_index = _UNBOUNDED if scenario.counts_failures else job.backoff_limit_per_index
     spec: dict[str, Any] = {
         "completions": completions,
         "parallelism": job.parallelism or scenario.parallelism,
         "completionMode": mode,
         "suspend": job.suspend,
     }
-    if scenario.counts_failures:
-        spec["backoffLimit"] = backoff_limit * completions
-    elif per_index is None or job.backoff_limit is not None:
+    if job.backoff_limit_per_index is None or job.backoff_limit is not None:
         spec["backoffLimit"] = backoff_limit
     optional = {
-        "backoffLimitPerIndex": per_index,
+        "backoffLimitPerIndex": job.backoff_limit_per_index,
         "maxFailedIndexes": job.max_failed_indexes,
         "activeDeadlineSeconds": job.active_deadline_seconds or scenario.active_deadline_seconds,
         "podFailurePolicy": job.pod_failure_policy or scenario.pod_failure_policy,

@@ -1,25 +1,33 @@
 """A Job that needs its retries: the database opens only after some attempts have failed.
 
-FAILURES_SO_FAR tells how many attempts failed before this one. Kubernetes knows it, and says it on
-the Pod as the annotation `batch.kubernetes.io/job-index-failure-count`; the first attempt has none.
-FAILURES_WANTED says how many must fail (2).
+Nobody tells a Pod how many came before it, so the attempts are counted in a file on the demo's
+volume (DATA_DIR), one for each Job (RUN_ID). FAILURES_WANTED says how many must fail (2).
 """
 
-import os
 import socket
 import sys
+from pathlib import Path
+from typing import Final
 
+from workshopdemo.programs import env
+from workshopdemo.programs.files import write_whole
 from workshopdemo.programs.say import say
+
+DIRECTORY: Final = "attempts"
 
 
 def main() -> int:
     """One attempt. The exit code is all that Kubernetes looks at: 0 is success, the rest is not."""
     try:
-        so_far = _number("FAILURES_SO_FAR", default=0)
-        wanted = _number("FAILURES_WANTED", default=2)
-    except ValueError as error:
+        wanted = env.whole_number("FAILURES_WANTED", default=2)
+        run = env.plain_name("RUN_ID", default="run")
+        so_far = count_attempt(env.data_directory() / DIRECTORY / run)
+    except env.SettingError as error:
         say(str(error))
         return 2
+    except OSError as error:
+        say(f"The attempts cannot be counted: {error}. Exit code 1.")
+        return 1
     say(f"Attempt {so_far + 1}: preparing the bookshop's database.")
     say("Connecting to the database ...")
     problem = connect(database_is_open=so_far >= wanted)
@@ -31,6 +39,15 @@ def main() -> int:
     say("Connected: the database answers.")
     say(f"Attempt {so_far + 1} succeeded after {so_far} that failed. Exit code 0: the Job is done.")
     return 0
+
+
+def count_attempt(path: Path) -> int:
+    """Count this attempt; gives how many were there before it."""
+    path.parent.mkdir(exist_ok=True)
+    text = path.read_text() if path.exists() else ""
+    so_far = int(text) if text.isdecimal() else 0
+    write_whole(path, str(so_far + 1).encode())
+    return so_far
 
 
 def connect(*, database_is_open: bool) -> str | None:
@@ -51,15 +68,6 @@ def connect(*, database_is_open: bool) -> str | None:
                 return None
         except OSError as error:
             return (error.strerror or str(error)).lower()
-
-
-def _number(name: str, *, default: int) -> int:
-    text = os.environ.get(name, "").strip()
-    if not text:
-        return default
-    if not text.isdecimal():
-        raise ValueError(f"{name} must be a whole number, zero or more; it is {text!r}.")
-    return int(text)
 
 
 if __name__ == "__main__":

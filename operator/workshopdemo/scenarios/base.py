@@ -25,8 +25,6 @@ class Expectation:
 COMPLETE: Final = Expectation("Complete")
 
 JOB_NAME_FIELD: Final = "metadata.labels['batch.kubernetes.io/job-name']"
-FAILURE_COUNT_FIELD: Final = "metadata.annotations['batch.kubernetes.io/job-index-failure-count']"
-"""How often this completion index has failed so far, where backoffLimitPerIndex is set."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -66,10 +64,6 @@ class Scenario:
 
     data: bool = False
     """Whether the work uses the demo's volume, where the bookshop's database is."""
-
-    counts_failures: bool = False
-    """Indexed with backoffLimitPerIndex, so that each Pod is told by an annotation how often its
-    index has failed (KEP-3850, `batch.kubernetes.io/job-index-failure-count`)."""
 
 
 @dataclass(frozen=True, kw_only=True)
