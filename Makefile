@@ -18,7 +18,7 @@ help: ## This list.
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*##/\t/' | expand -t 14
 
 .PHONY: demo
-demo: ## The bookshop on a real three-node cluster (CONTEXT=name: on a cluster of yours).
+demo: ## The bookshop on a real three-node cluster (CONTEXT=name IMAGE=repository:tag: on yours).
 	@$(KIND) demo
 
 .PHONY: cluster down images
@@ -40,7 +40,7 @@ lint: $(READY) ## ruff, mypy, import contracts, freshness of what is generated.
 	PYTHONPATH=operator $(BIN)/lint-imports --no-logo
 	cmp crds/$(CRD) charts/workshop-demo/files/$(CRD)
 
-unit: $(READY) ## Tests without a cluster, in seconds.
+unit: $(READY) ## Tests without a cluster, in less than a minute.
 	$(BIN)/pytest tests/unit -q
 
 chart: $(READY) ## The Helm chart's tests.

@@ -225,4 +225,6 @@ def _write_config() -> Path:
 
 def _say_when_outdated(name: str, found: Sequence[Node]) -> None:
     if found[0].image not in nodeimage.current_refs():
-        console.say(f"Cluster {name} runs {found[0].image}, an older node image: `down` renews it.")
+        console.say(
+            f"Cluster {name} runs {found[0].image}, an older node image: `down` and `up` renew it."
+        )

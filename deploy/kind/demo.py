@@ -26,7 +26,8 @@ NAMESPACE = "workshop"
 CHART = REPOSITORY / "charts" / RELEASE
 DEMO = REPOSITORY / "deploy" / "demos" / "bookshop.yaml"
 CRD = "crd/workshopdemos.workshopdemo.dev"
-INSTALL_SECONDS = 180
+INSTALL_SECONDS = 120
+NAMESPACE_SECONDS = 90
 READY_SECONDS = 300
 
 Object = Mapping[str, Any]
@@ -50,23 +51,26 @@ class Image:
 
 def show() -> None:
     """Everything `make demo` does."""
+    context, given = os.environ.get("CONTEXT"), os.environ.get("IMAGE")
+    wanted = Image.parse(given) if context and given else None
     with cache.exclusive("demo"):
-        target, image = _target(os.environ.get("CONTEXT"), os.environ.get("IMAGE"))
+        target, image = _target(context, wanted)
     _install(target, image)
+    _await_namespace(target)
     with step("bookshop applied"):
         run(target.kubectl("apply", "--filename", DEMO), otherwise="The demo was not accepted.")
     demos = _await_ready(target)
     _tell(target, demos)
 
 
-def _target(context: str | None, image: str | None) -> tuple[Access, Image]:
+def _target(context: str | None, image: Image | None) -> tuple[Access, Image]:
     """The cluster to use and the operator's image on it; CONTEXT= leaves all others alone."""
     if not context:
         target = cluster.up(cluster.DEMO_CLUSTER)
         return target, _load(cluster.DEMO_CLUSTER)
     target = _existing(context)
     if image:
-        return target, Image.parse(image)
+        return target, image
     name = context.removeprefix("kind-")
     if name != context and engine.answers() and cluster.nodes(name):
         return target, _load(name)
@@ -104,18 +108,52 @@ def _load(name: str) -> Image:
 
 def _install(target: Access, image: Image) -> None:
     with step("operator installed"):
-        run(
-            target.helm(
-                *("upgrade", "--install", RELEASE, CHART),
-                *("--namespace", SYSTEM_NAMESPACE, "--create-namespace"),
-                *("--set", f"image.repository={image.repository}"),
-                *("--set-string", f"image.tag={image.tag}"),
-                *("--wait", "--timeout", f"{INSTALL_SECONDS}s"),
-            ),
-            otherwise="The operator did not become ready: "
-            f"`kubectl --context {target.context} get pods -n {SYSTEM_NAMESPACE}` says why.",
-        )
+        try:
+            run(
+                target.helm(
+                    *("upgrade", "--install", RELEASE, CHART),
+                    *("--namespace", SYSTEM_NAMESPACE, "--create-namespace"),
+                    *("--set", f"image.repository={image.repository}"),
+                    *("--set-string", f"image.tag={image.tag}"),
+                    *("--wait", "--timeout", f"{INSTALL_SECONDS}s"),
+                ),
+                otherwise="The operator did not become ready.",
+            )
+        except Failure as failure:
+            raise Failure(f"{failure}{_why_not_started(target)}") from None
         run(target.kubectl("wait", "--for=condition=Established", CRD, "--timeout=30s"))
+
+
+def _why_not_started(target: Access) -> str:
+    """What the kubelet or the operator itself says; "" if nothing can be learnt."""
+    pods = output(target.kubectl("get", "pods", "-n", SYSTEM_NAMESPACE, "--output=json"))
+    for pod in json.loads(pods)["items"] if pods else ():
+        for status in pod["status"].get("containerStatuses", ()):
+            waiting = status["state"].get("waiting") or {}
+            if waiting.get("message"):
+                return f"\n  {waiting['reason']}: {waiting['message']}"
+    said = output(
+        target.kubectl("logs", "-n", SYSTEM_NAMESPACE, f"deployment/{RELEASE}", "--tail=3")
+    )
+    return "".join(f"\n  {line}" for line in said.splitlines())
+
+
+def _await_namespace(target: Access) -> None:
+    """Wait while the namespace of an earlier demo is still being deleted."""
+    path = "jsonpath={.status.phase}"
+    ask = target.kubectl("get", "namespace", NAMESPACE, "--ignore-not-found", "--output", path)
+    if output(ask) != "Terminating":
+        return
+    deadline = time.monotonic() + NAMESPACE_SECONDS
+    with step(f"namespace {NAMESPACE} of the demo before is gone"):
+        while output(ask) == "Terminating":
+            if time.monotonic() > deadline:
+                raise Failure(
+                    f"Namespace {NAMESPACE} is still being deleted: "
+                    f"`kubectl --context {target.context} get all,wd -n {NAMESPACE}` "
+                    "shows what is left in it."
+                )
+            time.sleep(1)
 
 
 def _await_ready(target: Access) -> list[Object]:
@@ -164,7 +202,7 @@ def _condition(demo: Object, kind: str) -> Object:
 
 def _why_not_ready(target: Access, demos: Sequence[Object]) -> str:
     if not demos:
-        return f"There is no WorkshopDemo in {DEMO.name}, or the API server stopped answering."
+        return f"The demo of {DEMO.name} is gone: somebody deleted it, or its namespace."
     one = next(demo for demo in demos if not is_ready(demo))
     name = one["metadata"]["name"]
     reason = _condition(one, "Ready").get("message", "the operator has not written its status")

@@ -76,7 +76,7 @@ class Console:
                     self._stream.write(f"  … {line}"[:width])
                     self._stream.flush()
                 elif line and now - self._said > QUIET_SECONDS:
-                    self.say(f"  … still {line}")
+                    self.say(f"  … still waiting: {line}")
             time.sleep(0.5)
 
     def _describe(self, title: str, now: float) -> str:
