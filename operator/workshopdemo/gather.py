@@ -15,6 +15,7 @@ from workshopdemo.model import CronJob
 from workshopdemo.observe import (
     CronJobFacts,
     JobFacts,
+    Transition,
     logs_wanted,
     needs_events,
     needs_refusal,
@@ -95,6 +96,7 @@ class Gatherer:
         self, look: Look, pods: Sequence[Child], known: Collection[str]
     ) -> Mapping[str, str]:
         """Read what nobody has read yet; gives all logs in memory, by UID of Pod."""
+        _note_removals(look, pods)
         for wanted in logs_wanted(pods, known):
             if look.memory.has_read(wanted):
                 continue
@@ -141,6 +143,19 @@ class Gatherer:
         except ClusterError as error:
             look.troubles.append(error)
             return []
+
+
+def _note_removals(look: Look, pods: Iterable[Child]) -> None:
+    """Note an Event for each Pod that begins to be removed.
+
+    It is the first write that a namespace refuses which is being deleted, and so the operator's
+    first sign of that.
+    """
+    for pod in pods:
+        if pod.terminating and pod.uid not in look.memory.removed:
+            look.memory.removed.add(pod.uid)
+            message = f"Pod {pod.name} is being removed"
+            look.events.append(Transition("Normal", "PodRemoved", message, pod.uid))
 
 
 def _labelled(label: str, entry: str, children: Iterable[Child]) -> list[Child]:

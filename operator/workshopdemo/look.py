@@ -19,6 +19,9 @@ class Memory:
     whole: set[str] = field(default_factory=set)
     """UIDs of Pods whose log was read when nothing could be added to it any more."""
 
+    removed: set[str] = field(default_factory=set)
+    """UIDs of Pods whose removal was posted."""
+
     checked: dict[str, tuple[int, str]] = field(default_factory=dict)
     """Version and intent of each child that was found to be as planned, by its UID."""
 
@@ -41,6 +44,7 @@ class Memory:
         self.logs = {uid: log for uid, log in self.logs.items() if uid in uids}
         self.checked = {uid: what for uid, what in self.checked.items() if uid in uids}
         self.whole &= set(uids)
+        self.removed &= set(uids)
 
 
 @dataclass

@@ -82,10 +82,10 @@ class Reconciler:
         look = Look(demo, build(demo, self._settings, uids), memory)
         await self._applier.apply(look)
         await self._applier.prune(look)
-        for event in look.events:
-            await self._teller.post(metadata, event)
         jobs = await self._gatherer.of_jobs(look)
         cron_jobs = await self._gatherer.of_cron_jobs(look)
+        for event in look.events:
+            await self._teller.post(metadata, event)
         story = self._story(demo, look.plan)
         observation = observe(demo, jobs, cron_jobs, story, self._now())
         early = await self._teller.tell(metadata, demo.status, observation.status, memory)
