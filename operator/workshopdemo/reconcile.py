@@ -4,7 +4,7 @@ import logging
 from collections import defaultdict
 from collections.abc import Callable
 from datetime import datetime
-from typing import Any
+from typing import Any, Final
 
 from workshopdemo.apply import Applier
 from workshopdemo.cluster import Cache, Cluster
@@ -21,6 +21,9 @@ from workshopdemo.story import Stories
 from workshopdemo.tell import Teller
 
 logger = logging.getLogger(__name__)
+
+_GOING_PAUSE: Final = 10.0
+"""Seconds for a namespace to go, before another look at a demo that is still there."""
 
 
 class Reconciler:
@@ -40,6 +43,7 @@ class Reconciler:
         self._settings = settings
         self._stories = stories
         self._now = now
+        self._clock = clock
         self._applier = Applier(cluster, cache)
         self._gatherer = Gatherer(cluster, cache, now)
         interval = settings.status_interval_seconds
@@ -57,13 +61,17 @@ class Reconciler:
         if body is None or "deletionTimestamp" in body["metadata"]:
             self._memories.pop(key, None)
             return None
+        memory = self._memories[key]
+        if memory.leave_until > self._clock():
+            return memory.leave_until - self._clock()
         try:
-            return await self._look(body, self._memories[key])
+            return await self._look(body, memory)
         except NotFoundError as error:
             # The demo or its namespace is going; what is left of it goes with it.
             logger.info("%s: %s", key, error)
             await self._applier.let_go(body["metadata"]["uid"], key.namespace)
-            return None
+            memory.leave_until = self._clock() + _GOING_PAUSE
+            return _GOING_PAUSE
 
     async def _look(self, body: dict[str, Any], memory: Memory) -> float | None:
         metadata = body["metadata"]

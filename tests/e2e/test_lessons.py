@@ -42,7 +42,8 @@ def test_each_scenario_ends_as_its_lesson_says(world: World) -> None:
     assert sorted({attempt["index"] for attempt in pipeline["attempts"]}) == [0, 1, 2, 3, 4]
 
     killed = told["OutOfMemory"]["attempts"][-1]
-    assert (killed["exitCode"], killed["reason"]) == (137, "OOMKilled")
+    # The runtime may tell of the end before it tells of the kernel's reason: then it is Error.
+    assert (killed["exitCode"], killed["reason"]) in {(137, "OOMKilled"), (137, "Error")}
     assert [attempt["exitCode"] for attempt in told["NotRetriable"]["attempts"]] == [42]
     assert "SIGTERM" in told["TooSlow"]["attempts"][0]["log"], "of a Pod that was taken away"
 

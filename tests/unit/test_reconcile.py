@@ -12,6 +12,7 @@ from workshopdemo.cluster import Cache
 from workshopdemo.errors import (
     ForbiddenError,
     NameTakenError,
+    NotFoundError,
     RejectedError,
     UnavailableError,
 )
@@ -450,3 +451,18 @@ def test_events_are_asked_for_only_where_something_went_unseen(world: World) -> 
     assert (told["lastOutcome"], told["runs"][0]["reason"]) == ("Failed", "FromEvents")
     world.look(key)
     assert world.cluster.event_reads == 1
+
+
+def test_a_demo_in_a_namespace_that_goes_lets_its_jobs_go_and_is_left_alone(world: World) -> None:
+    key = world.cluster.add_demo(demo_body(DOOMED))
+    world.settle(key)
+    job = world.cluster.job("doomed")
+    pod = pod_body(job, "p1", "Failed")
+    pod["metadata"]["deletionTimestamp"] = "2026-03-02T09:00:00Z"
+    world.cluster.put("Pod", pod)
+    world.cluster.failures["Event"] = NotFoundError("because it is being terminated")
+    assert world.look(key) == 10.0
+    assert world.cluster.jobs() == []
+    writes = len(world.cluster.writes)
+    world.look(key)
+    assert len(world.cluster.writes) == writes
