@@ -291,6 +291,23 @@ def test_a_manual_run_is_told_as_one_and_moves_no_schedule() -> None:
     assert told.next_run == time(60)
 
 
+@pytest.mark.parametrize("policy", ["Forbid", "Replace"])
+def test_a_job_made_by_hand_is_told_and_counts_for_no_policy(policy: str) -> None:
+    """`kubectl create job --from=cronjob/…`, as the story says; the CronJob does not count it."""
+    clock = Clockwork(concurrencyPolicy=policy)
+    name = clock.begin(0, manual=9)
+    by_hand = clock.jobs.pop(name)
+    by_hand["metadata"]["name"] = "by-hand"
+    del by_hand["metadata"]["labels"][names.RUN_NOW_LABEL]
+    clock.jobs["by-hand"] = by_hand
+    told = clock.tell(130)
+    assert (told.active, told.peak_active, told.run_now) == (1, 0, 0)
+    assert totals(told) == {"missed": 2}, "not skipped: the controller saw nothing running"
+    clock.remove("by-hand")
+    (run,) = [run for run in clock.tell(131).runs if run.job == "by-hand"]
+    assert run.outcome == "Deleted"
+
+
 def test_a_new_schedule_is_no_news_about_the_past() -> None:
     clock = Clockwork(schedule="0 2 * * *")
     clock.tell(0)

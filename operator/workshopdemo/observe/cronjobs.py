@@ -171,7 +171,7 @@ def _counted(told: CronJobStatus, runs: list[Run], facts: CronJobFacts) -> CronJ
         if not run.job and run.scheduled_time in begun:  # it began late after all
             changes[_COUNTED[run.outcome]] -= 1
     active = [run for run in runs if run.outcome in ("Running", "Stuck")]
-    by_schedule = sum(1 for run in active if run.manual is None)
+    by_schedule = sum(1 for run in active if run.scheduled_time is not None)
     began = [run for run in runs if run.job is not None]
     present = {job.name for job in facts.jobs}
     kept = [run for index, run in enumerate(runs) if index < KEEP or run.job in present]

@@ -75,7 +75,7 @@ def run_of_removed(job: Child, entry: CronJob, known: Run | None, now: datetime)
     if last.outcome in ENDINGS:
         return last
     # Replace deletes the running Job, which never gets a condition; nothing else tells of it.
-    if entry.concurrency_policy == "Replace" and last.manual is None:
+    if entry.concurrency_policy == "Replace" and last.scheduled_time is not None:
         return msgspec.structs.replace(last, outcome="Replaced", reason="ConcurrencyReplaced")
     return msgspec.structs.replace(last, outcome="Deleted", reason="JobDeleted")
 

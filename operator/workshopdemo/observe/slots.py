@@ -81,7 +81,7 @@ def without_run(
 
 def _is_running_at(time: datetime, runs: Iterable[Run]) -> bool:
     for run in runs:
-        if run.start_time is None or run.manual is not None:
+        if run.start_time is None or run.scheduled_time is None:
             continue  # the CronJob controller does not count a Job that it did not make
         started = parse_time(run.start_time)
         ended = parse_time(run.finish_time) if run.finish_time else None
