@@ -148,6 +148,28 @@ def test_runs_outlive_their_jobs_and_history_limits_lose_none(world: World) -> N
         assert log in [run.get("log") for run in finished]
 
 
+def test_the_newest_three_good_jobs_and_one_bad_stay_and_the_status_remembers_more(
+    world: World,
+) -> None:
+    script = 'case "$HOSTNAME" in *-now-[135]-*) exit 1;; esac'
+    mixed = NIGHTLY | {"command": ["sh", "-c", script], "backoffLimit": 0}
+    for run in range(1, 9):
+        world.apply(cron_jobs=[mixed | {"runNow": run}])
+
+        def look(run: int = run) -> bool:
+            told = entry(world, "nightly")
+            return told.get("succeeded", 0) + told.get("failed", 0) == run
+
+        wait_for(f"run {run}", look)
+
+    def kept() -> list[str]:
+        names = [job["metadata"]["name"] for job in world.jobs()]
+        return sorted(name.rpartition("-")[2] for name in names)
+
+    wait_for("what is kept", lambda: kept() == ["5", "6", "7", "8"])
+    assert len(entry(world, "nightly")["runs"]) == 8
+
+
 def test_an_entry_that_is_removed_takes_its_cron_job_with_it(world: World) -> None:
     world.apply(QUICK, cron_jobs=[NIGHTLY])
     world.wait_for_phase("Ready")

@@ -1,6 +1,8 @@
 """Demos as an instructor applies them: what they show, and what is told of it."""
 
 import time
+from datetime import datetime
+from itertools import pairwise
 from typing import Any
 
 import pytest
@@ -25,8 +27,12 @@ def test_each_scenario_ends_as_its_lesson_says(world: World) -> None:
     assert {name: (job["outcome"], job["reason"]) for name, job in told.items()} == scenarios
     assert status["summary"] == f"{len(scenarios)}/{len(scenarios)} jobs as expected"
 
-    outcomes = [attempt["outcome"] for attempt in told["FailsThenSucceeds"]["attempts"]]
-    assert outcomes == ["Failed", "Failed", "Succeeded"]
+    attempts = told["FailsThenSucceeds"]["attempts"]
+    assert [attempt["outcome"] for attempt in attempts] == ["Failed", "Failed", "Succeeded"]
+    starts = [datetime.fromisoformat(attempt["startTime"]) for attempt in attempts]
+    pauses = [(later - earlier).total_seconds() for earlier, later in pairwise(starts)]
+    assert pauses[0] >= 9, "Kubernetes waits 10 s before the first retry"
+    assert pauses[1] >= 19, "and 20 s before the second"
 
     assert len(told["AlwaysFails"]["attempts"]) == 3
     for attempt in told["AlwaysFails"]["attempts"]:
