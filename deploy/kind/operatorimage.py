@@ -13,6 +13,7 @@ from pins import PINS, REPOSITORY, fingerprint
 from steps import Failure, output, run, step
 
 REPOSITORY_NAME = "workshop-demo/operator"
+KEPT = 5
 OPERATOR = REPOSITORY / "operator"
 LOCK = REPOSITORY / "requirements" / "runtime.txt"
 
@@ -24,6 +25,7 @@ def ensure() -> str:
     if not registry.present(ref):
         with step("operator image"), cache.scratch("operator") as context:
             _build(ref, base, context)
+            _forget_older()
     return ref
 
 
@@ -47,6 +49,13 @@ def _build(ref: str, base: str, context: Path) -> None:
         ["docker", "build", "--tag", ref, "--build-arg", f"BASE={base}", context],
         otherwise="Building the operator's image failed.",
     )
+
+
+def _forget_older() -> None:
+    """Remove all but the newest images: each change of the source makes one."""
+    listing = ["docker", "images", "--format", "{{.Repository}}:{{.Tag}}", REPOSITORY_NAME]
+    for old in output(listing).splitlines()[KEPT:]:  # the newest first
+        output(["docker", "image", "rm", old])
 
 
 def _dependencies() -> Path:
