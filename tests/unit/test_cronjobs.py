@@ -282,6 +282,22 @@ def test_runs_that_came_and_went_unseen_are_recovered_or_unknown_never_invented(
     assert totals(told) == {"unknown": 3, "succeeded": 1}
 
 
+def test_a_job_on_its_way_to_us_is_waited_for() -> None:
+    """The CronJob, or an Event that was asked for, may tell of a Job before its own watch does."""
+    clock = Clockwork(concurrencyPolicy="Forbid")
+    name = clock.begin(0)
+    body = clock.jobs.pop(name)
+    clock.body["status"]["active"] = [{"kind": "Job", "name": name}]
+    assert clock.tell(33).runs == ()
+    clock.body["status"] = {}
+    created = {"reason": "SuccessfulCreate", "message": f"Created job {name}"}
+    clock.events = [created | {"lastTimestamp": time(33)}]
+    assert clock.tell(34).runs == ()
+    clock.jobs[name] = body
+    assert totals(clock.tell(35)) == {}
+    assert clock.outcomes() == ["Running"]
+
+
 def test_a_manual_run_is_told_as_one_and_moves_no_schedule() -> None:
     clock = Clockwork(runNow=2)
     clock.end(clock.begin(0, late=7, manual=2), at=9)

@@ -82,7 +82,7 @@ def observe_cron_job(
     )
     if facts.live is None or facts.mistake is not None:
         return _judged(entry, facts, _renamed(told, entry, facts)), None
-    recovered = recovered_outcomes(facts.events)
+    recovered = recovered_outcomes(facts.events, now)
     runs = _runs_with_jobs(entry, facts, told, recovered, now)
     since = _counted_until(entry, facts, now)
     times = slots(entry, since, now)
@@ -90,6 +90,8 @@ def observe_cron_job(
     for time in times.due:
         if job_at(facts.cron_job, time) not in runs:
             gap = without_run(entry, facts.live, time, list(runs.values()), recovered)
+            if gap is None:
+                break
             if gap.outcome == "Skipped" and not times.is_overtaken(time, now):
                 break  # Forbid only holds it back so far: it may begin when the last run ends
             runs[gap.job or f"at {gap.scheduled_time}"] = gap

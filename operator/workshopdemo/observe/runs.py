@@ -1,7 +1,7 @@
 """Jobs of a CronJob → its runs, with what is left of those whose Job is gone."""
 
 from collections.abc import Iterable, Mapping, Sequence
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Any, Final
 
 import msgspec
@@ -18,6 +18,9 @@ FINAL: Final = frozenset(
     {"Complete", "Failed", "Replaced", "Skipped", "Missed", "Deleted", "Unknown"}
 )
 """Outcomes that do not change any more."""
+
+WATCH_LAG: Final = timedelta(seconds=20)
+"""How long after an Event about an object a watch may take to tell of the object itself."""
 
 ENDINGS: Final = ("Complete", "Failed")
 
@@ -89,11 +92,16 @@ def ended_unseen(run: Run, ending: str | None) -> Run:
     return msgspec.structs.replace(run, outcome="Unknown", reason="JobVanished")
 
 
-def recovered_outcomes(events: Iterable[Mapping[str, Any]]) -> dict[str, str]:
-    """What a CronJob's Events tell of Jobs that may be gone: started, Complete or Failed.
+JUST_STARTED: Final = "just started"
+STARTED: Final = "started"
 
-    They are best effort, and kept for an hour only; the texts are those of Kubernetes' CronJob
-    controller ("Created job X", "Saw completed job: X, condition: Y").
+
+def recovered_outcomes(events: Iterable[Mapping[str, Any]], now: datetime) -> dict[str, str]:
+    """What a CronJob's Events tell of Jobs that are not seen: Complete, Failed, or that they began.
+
+    Events are best effort, and kept for an hour only; the texts are those of Kubernetes' CronJob
+    controller ("Created job X", "Saw completed job: X, condition: Y"). They are asked for, and so
+    may be ahead of the watches: a Job that has just been made is on its way to us.
     """
     found: dict[str, str] = {}
     for event in events:
@@ -104,7 +112,10 @@ def recovered_outcomes(events: Iterable[Mapping[str, Any]]) -> dict[str, str]:
             )
             found[name] = condition
         elif event.get("reason") == "SuccessfulCreate":
-            found.setdefault(message.removeprefix("Created job "), "started")
+            said = event.get("lastTimestamp")
+            is_recent = said is not None and now - parse_time(str(said)) < WATCH_LAG
+            name = message.removeprefix("Created job ")
+            found.setdefault(name, JUST_STARTED if is_recent else STARTED)
     return found
 
 

@@ -9,7 +9,7 @@ from zoneinfo import ZoneInfo
 
 from workshopdemo.facts import Child
 from workshopdemo.model import CronJob, Run
-from workshopdemo.observe.runs import ended_unseen
+from workshopdemo.observe.runs import JUST_STARTED, ended_unseen
 from workshopdemo.observe.times import format_time, parse_time
 from workshopdemo.schedule import Schedule
 
@@ -57,10 +57,16 @@ def without_run(
     time: datetime,
     runs: Sequence[Run],
     recovered: Mapping[str, str],
-) -> Run:
-    """What to tell of a time for which there is no Job and no record of one."""
+) -> Run | None:
+    """What to tell of a time for which there is no Job and no record of one.
+
+    None: its Job was just made, and the watch will tell of it in a moment.
+    """
     name = job_at(cron_job.name, time)
     scheduled = format_time(time)
+    active = {job.get("name") for job in cron_job.status.get("active") or ()}
+    if name in active or recovered.get(name) == JUST_STARTED:
+        return None
     if name in recovered:
         return ended_unseen(
             Run(job=name, scheduled_time=scheduled, outcome="Unknown"), recovered[name]
