@@ -8,7 +8,7 @@ from typing import Final
 from zoneinfo import ZoneInfo
 
 from workshopdemo.facts import Child
-from workshopdemo.model import CronJob, Run
+from workshopdemo.model import CronJob, Run, RunOutcome
 from workshopdemo.observe.runs import JUST_STARTED, ended_unseen
 from workshopdemo.observe.times import format_time, parse_time
 from workshopdemo.schedule import Schedule
@@ -67,22 +67,25 @@ def without_run(
     active = {job.get("name") for job in cron_job.status.get("active") or ()}
     if name in active or recovered.get(name) == JUST_STARTED:
         return None
-    if name in recovered:
-        return ended_unseen(
-            Run(job=name, scheduled_time=scheduled, outcome="Unknown"), recovered[name]
-        )
     last = cron_job.status.get("lastScheduleTime")
-    if last == scheduled:
-        # It did begin, and its Job is gone already.
-        return Run(job=name, scheduled_time=scheduled, outcome="Unknown", reason="JobVanished")
+    if name in recovered or last == scheduled:  # it did begin, and its Job is gone already
+        began = Run(job=name, scheduled_time=scheduled, outcome="Unknown")
+        return ended_unseen(began, recovered.get(name))
+    outcome, reason = _why_not_begun(entry, time, runs, parse_time(last) if last else None)
+    return Run(scheduled_time=scheduled, outcome=outcome, reason=reason)
+
+
+def _why_not_begun(
+    entry: CronJob, time: datetime, runs: Sequence[Run], last: datetime | None
+) -> tuple[RunOutcome, str]:
     if entry.suspend:
-        return Run(scheduled_time=scheduled, outcome="Missed", reason="Suspended")
+        return "Missed", "Suspended"
     if entry.concurrency_policy == "Forbid" and _is_running_at(time, runs):
-        return Run(scheduled_time=scheduled, outcome="Skipped", reason="ConcurrencyForbidden")
-    if last is not None and parse_time(last) > time:
+        return "Skipped", "ConcurrencyForbidden"
+    if last is not None and last > time:
         # A later one began. Whether this one did, nobody knows who was not there.
-        return Run(scheduled_time=scheduled, outcome="Unknown", reason="NobodyWatched")
-    return Run(scheduled_time=scheduled, outcome="Missed", reason="NotStarted")
+        return "Unknown", "NobodyWatched"
+    return "Missed", "NotStarted"
 
 
 def _is_running_at(time: datetime, runs: Iterable[Run]) -> bool:
