@@ -159,7 +159,9 @@ def test_a_lost_api_server_is_outlived(world: World) -> None:
         time.sleep(60)
     finally:
         world.node("mv", "/root/kube-apiserver.yaml", manifest)
-    wait_for("the API server", world.core.get_api_resources, deadline=180)
+    # An API server that starts refuses everybody until it has read its roles.
+    wait_for("the API server", lambda: world.kubectl("get", "--raw", "/readyz"), deadline=180)
+    wait_for("its roles", lambda: world.kubectl("get", "pods"), deadline=60)
     world.wait_for_phase("Ready", deadline=240)
     assert world.entry("ok")["attempts"][-1]["log"] == "meanwhile"
     world.apply(FAILING, name="after")
