@@ -279,7 +279,12 @@ class FakeCluster:
     async def allowed(self, access: Access, namespace: str | None) -> bool:
         return "allowed" not in self.failures
 
-    async def serves_demos(self, namespace: str | None) -> bool:
+    async def list_demos(self, namespace: str | None) -> AsyncIterator[dict[str, Any]]:
+        for key, body in self.demos.items():
+            if namespace in (None, key.namespace):
+                yield body
+
+    async def serves_demos(self) -> bool:
         return "serves" not in self.failures
 
     def _next(self) -> str:

@@ -3,6 +3,7 @@
 import asyncio
 import logging
 import random
+import signal
 from collections.abc import Iterator
 from contextlib import suppress
 from datetime import UTC, datetime
@@ -15,7 +16,7 @@ from workshopdemo.cluster import Cache
 from workshopdemo.cluster.access import obstacles
 from workshopdemo.cluster.api import ApiServer
 from workshopdemo.cluster.port import Cluster
-from workshopdemo.errors import ClusterError
+from workshopdemo.errors import ClusterError, DeadWatchError
 from workshopdemo.names import DemoKey
 from workshopdemo.probes import Probes
 from workshopdemo.queue import WorkQueue
@@ -27,6 +28,9 @@ logger = logging.getLogger(__name__)
 _STALLED_AFTER: Final = 120.0
 """Seconds without any progress, although something is due, after which the operator is dead."""
 
+_SIGNALS: Final = (signal.SIGTERM, signal.SIGINT)
+_KIND_PAUSE: Final = 1.0
+_WATCH_LAG: Final = 20.0
 _OBSTRUCTED_PAUSE: Final = 15.0
 _CLEAR_PAUSE: Final = 600.0
 
@@ -60,12 +64,37 @@ async def run(settings: Settings) -> None:
                 tasks.create_task(_resync(cluster, cache, queue, settings)),
                 tasks.create_task(_watch_access(cluster, settings, problems)),
             ]
-            await _run_kopf(settings, cache, queue)
+            if await _await_kind(cluster):
+                await _run_kopf(settings, cache, queue)
             for task in background:
                 task.cancel()
     finally:
         await probes.stop()
         await cluster.close()
+
+
+async def _await_kind(cluster: Cluster) -> bool:
+    """Wait until the API server tells of our kind; False if the operator is told to stop first.
+
+    kopf looks for its kinds when it starts and with each change of a CRD, and may look a moment
+    before the API server's discovery tells of a new one: it would then wait for ever.
+    """
+    loop = asyncio.get_running_loop()
+    stopped = asyncio.Event()
+    for number in _SIGNALS:
+        loop.add_signal_handler(number, stopped.set)
+    try:
+        while not stopped.is_set():
+            with suppress(ClusterError):  # it is told by _watch_access
+                if await cluster.serves_demos():
+                    return True
+            with suppress(TimeoutError):
+                async with asyncio.timeout(_KIND_PAUSE):
+                    await stopped.wait()
+        return False
+    finally:
+        for number in _SIGNALS:
+            loop.remove_signal_handler(number)
 
 
 async def _run_kopf(settings: Settings, cache: Cache, queue: WorkQueue[DemoKey]) -> None:
@@ -121,13 +150,37 @@ async def _resync(
     """Look at everything now and then, and forget children that went while a watch was broken."""
     while True:
         await asyncio.sleep(settings.resync_seconds)
-        if not cache.is_complete:
-            continue
         with suppress(ClusterError):  # it is told by _watch_access, and tried again
+            await require_watch(cluster, cache, settings)
+            if not cache.is_complete:
+                continue
             for kind in handlers.CHILD_KINDS:
                 await _forget_vanished(cluster, cache, queue, settings, kind)
-        for key in cache.demos():
-            queue.wake(key)
+            for key in cache.demos():
+                queue.wake(key)
+
+
+async def require_watch(cluster: Cluster, cache: Cache, settings: Settings) -> None:
+    """Make sure that the watch on demos is alive.
+
+    Raises:
+        DeadWatchError: a demo has been there for longer than a watch may lag, and is not known.
+    """
+    listed = [
+        body["metadata"]
+        for namespace in settings.namespaces or (None,)
+        async for body in cluster.list_demos(namespace)
+    ]
+    await asyncio.sleep(_WATCH_LAG)
+    for metadata in listed:
+        key = DemoKey(metadata["namespace"], metadata["name"])
+        if cache.demo(key) is None and not await _is_gone(cluster, key):
+            raise DeadWatchError(f"{key} is there, and no watch has told of it: starting again")
+
+
+async def _is_gone(cluster: Cluster, key: DemoKey) -> bool:
+    names_left = [body["metadata"]["name"] async for body in cluster.list_demos(key.namespace)]
+    return key.name not in names_left
 
 
 async def _forget_vanished(

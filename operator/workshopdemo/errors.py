@@ -54,3 +54,7 @@ class NameTakenError(ClusterError):
     """An object of that name is there and belongs to somebody else: it is left alone."""
 
     reason = "NameTaken"
+
+
+class DeadWatchError(WorkshopDemoError):
+    """The cluster has what no watch tells of: only a new start of the operator heals that."""

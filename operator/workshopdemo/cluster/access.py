@@ -44,9 +44,8 @@ async def obstacles(cluster: Cluster, namespaces: Sequence[str]) -> list[str]:
         found = await _missing(cluster, discovery, None)
         for namespace in namespaces or (None,):
             found += await _missing(cluster, REQUIRED, namespace)
-            if not await cluster.serves_demos(namespace):
-                found.append(_NO_CRD)
-                break
+        if not await cluster.serves_demos():
+            found.append(_NO_CRD)
     except ClusterError as error:
         return [f"{error}; it is tried again"]
     return found

@@ -47,5 +47,8 @@ class Cluster(Protocol):
     async def allowed(self, access: Access, namespace: str | None) -> bool:
         """Whether the operator may do this, by the API server's own word."""
 
-    async def serves_demos(self, namespace: str | None) -> bool:
-        """Whether the API server knows the kind WorkshopDemo."""
+    def list_demos(self, namespace: str | None) -> AsyncIterator[Object]:
+        """All demos; `None` is all namespaces."""
+
+    async def serves_demos(self) -> bool:
+        """Whether the API server tells of the kind WorkshopDemo in its discovery."""
