@@ -40,7 +40,7 @@ def pytest_configure(config: pytest.Config) -> None:
     _deploy_kind("load", "--name", CLUSTER, image, *_deploy_kind("images", "busybox"))
     tools = {name: _deploy_kind("tool", name)[-1] for name in ("kind", "kubectl", "helm")}
     os.environ[_PREPARED] = json.dumps({"kubeconfig": kubeconfig, "image": image} | tools)
-    _chart().install()
+    _chart().restore()
 
 
 def _prepared() -> dict[str, str]:
@@ -51,6 +51,7 @@ def _chart() -> Chart:
     prepared = _prepared()
     return Chart(
         helm=prepared["helm"],
+        kubectl=prepared["kubectl"],
         kubeconfig=prepared["kubeconfig"],
         context=f"kind-{CLUSTER}",
         image=prepared["image"],

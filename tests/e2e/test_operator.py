@@ -33,8 +33,7 @@ def writes(world: World) -> list[str]:
 @pytest.fixture(autouse=True)
 def _operator_is_well(chart: Chart) -> Iterator[None]:
     yield
-    # A test that failed half-way may have left a CRD behind that is not the release's own.
-    chart.install("--take-ownership")
+    chart.restore()
 
 
 def test_a_restarted_operator_writes_nothing(world: World) -> None:

@@ -74,6 +74,7 @@ class Chart:
     """The chart by helm's own command line."""
 
     helm: str
+    kubectl: str
     kubeconfig: str
     context: str
     image: str
@@ -88,6 +89,26 @@ class Chart:
             *("--set", f"image.repository={repository}", "--set", f"image.tag={tag}"),
             *arguments,
         )
+
+    def restore(self) -> None:
+        """Install, whatever a test that failed half-way has left behind.
+
+        Helm takes over no CRD that is not marked as its own; a test may have applied one.
+        """
+        crd = f"crd/{PLURAL}.{GROUP}"
+        access = ("--kubeconfig", self.kubeconfig, "--context", self.context)
+        release = (
+            "meta.helm.sh/release-name=workshop-demo",
+            f"meta.helm.sh/release-namespace={SYSTEM}",
+        )
+        for change in (
+            ("label", crd, "app.kubernetes.io/managed-by=Helm"),
+            ("annotate", crd, *release),
+        ):
+            subprocess.run(
+                [self.kubectl, *access, *change, "--overwrite"], capture_output=True, check=False
+            )
+        self.install()
 
     def uninstall(self, namespace: str = SYSTEM) -> None:
         """Remove the release; its CRD stays, as the values say."""
