@@ -99,7 +99,8 @@ async def _await_kind(cluster: Cluster) -> bool:
 
 async def _run_kopf(settings: Settings, cache: Cache, queue: WorkQueue[DemoKey]) -> None:
     registry = kopf.OperatorRegistry()
-    handlers.register(registry, cache, queue)
+    kind_gone = asyncio.Event()
+    handlers.register(registry, cache, queue, kind_gone)
 
     @kopf.on.login(registry=registry)
     async def login(**kwargs: Any) -> kopf.ConnectionInfo | None:
@@ -109,9 +110,14 @@ async def _run_kopf(settings: Settings, cache: Cache, queue: WorkQueue[DemoKey])
         registry=registry,
         settings=_kopf_settings(),
         standalone=True,
+        stop_flag=kind_gone,
         clusterwide=not settings.namespaces,
         namespaces=settings.namespaces,
     )
+    if kind_gone.is_set():
+        # A kind that comes again is looked for as at the first start, see _await_kind; Kubernetes
+        # starts the process anew.
+        logger.error("the kind %s was removed from the cluster: starting again", names.KIND)
 
 
 class _Backoffs:
@@ -139,6 +145,7 @@ def _kopf_settings() -> kopf.OperatorSettings:
     settings.watching.connect_timeout = 10
     settings.watching.chunk_size = 500
     settings.posting.enabled = False
+    settings.watching.field_selectors[handlers.CRDS] = f"metadata.name={names.CRD_NAME}"
     for group, version, plural in handlers.CHILD_KINDS.values():
         settings.watching.label_selectors[group, version, plural] = names.DEMO_UID_LABEL
     return settings

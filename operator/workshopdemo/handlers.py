@@ -4,6 +4,7 @@ Only low-level handlers (`kopf.index`, `kopf.on.event`): they put no annotation 
 anything, so deleting the operator first and its demos later always works.
 """
 
+import asyncio
 from typing import Any, Final
 
 import kopf
@@ -23,8 +24,22 @@ CHILD_KINDS: Final = {
 """Kinds of children, as kopf names them: group, version, plural."""
 
 
-def register(registry: kopf.OperatorRegistry, cache: Cache, queue: WorkQueue[DemoKey]) -> None:
-    """Register all handlers for demos and their children."""
+CRDS: Final = ("apiextensions.k8s.io", "v1", "customresourcedefinitions")
+
+
+def register(
+    registry: kopf.OperatorRegistry,
+    cache: Cache,
+    queue: WorkQueue[DemoKey],
+    kind_gone: asyncio.Event,
+) -> None:
+    """Register all handlers for demos, their children and their kind."""
+
+    @kopf.on.event(*CRDS, registry=registry, id="kind")
+    async def notice_kind(type: str, meta: kopf.Meta, **_: Any) -> None:  # noqa: A002 - kopf's name
+        if type == "DELETED" and meta["name"] == names.CRD_NAME:
+            kind_gone.set()
+
     _register_demos(registry, cache, queue)
     for kind, resource in CHILD_KINDS.items():
         _register_children(registry, cache, queue, kind, resource)

@@ -10,6 +10,7 @@ VERSION: Final = "v1alpha1"
 API_VERSION: Final = f"{GROUP}/{VERSION}"
 KIND: Final = "WorkshopDemo"
 PLURAL: Final = "workshopdemos"
+CRD_NAME: Final = f"{PLURAL}.{GROUP}"
 
 FIELD_MANAGER: Final = "workshopdemo"
 """Owner of the fields we write by server-side apply (KEP-555)."""
