@@ -1,5 +1,6 @@
 """The API server through lightkube."""
 
+import re
 from collections.abc import AsyncIterator, Iterator
 from contextlib import contextmanager
 from typing import Any, Final
@@ -31,6 +32,9 @@ from workshopdemo.errors import (
 LOG_LINES: Final = 10
 LOG_BYTES: Final = 16 * 1024
 """Read at most so much of a container's log: a single line may be megabytes long."""
+
+_NO_LOG: Final = re.compile(r"unable to retrieve container logs for \w+://[0-9a-f]+\s*")
+"""What the kubelet gives as the log, with HTTP 200, when the container is gone already."""
 
 _CHUNK: Final = 500
 _NOT_FOUND: Final = 404
@@ -154,7 +158,8 @@ class ApiServer:
             with _translated(f"read the log of Pod {pod}"):
                 response = await self._requests.send(self._requests.build_adapter_request(request))
                 self._requests.raise_for_status(response)
-                return str(response.content.decode("utf-8", errors="replace"))
+                text = str(response.content.decode("utf-8", errors="replace"))
+                return None if _NO_LOG.fullmatch(text) else text
         except (NotFoundError, RejectedError):
             # The Pod went, or its container never wrote: 404 and 400 are answers, not failures.
             return None

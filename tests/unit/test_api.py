@@ -1,0 +1,81 @@
+"""The adapter to the API server: what an answer means."""
+
+import asyncio
+import json
+from pathlib import Path
+
+import httpx2
+import pytest
+import yaml
+from lightkube import AsyncClient
+
+from workshopdemo.cluster import api
+from workshopdemo.errors import (
+    ClusterError,
+    ForbiddenError,
+    NotFoundError,
+    RejectedError,
+    UnavailableError,
+)
+
+
+@pytest.fixture
+def answer(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> dict[str, httpx2.Response]:
+    """An API server that gives one answer to everything."""
+    given: dict[str, httpx2.Response] = {}
+    kubeconfig = tmp_path / "config"
+    cluster = {"name": "c", "cluster": {"server": "http://127.0.0.1:1"}}
+    context = {"name": "x", "context": {"cluster": "c", "user": "u"}}
+    user = {"name": "u", "user": {}}
+    config = {"clusters": [cluster], "contexts": [context], "users": [user], "current-context": "x"}
+    kubeconfig.write_text(yaml.safe_dump(config))
+    monkeypatch.setenv("KUBECONFIG", str(kubeconfig))
+    transport = httpx2.MockTransport(lambda _: given["response"])
+    monkeypatch.setattr(api, "AsyncClient", lambda: AsyncClient(transport=transport))
+    return given
+
+
+def log_of(answer: dict[str, httpx2.Response], text: str, status: int = 200) -> str | None:
+    answer["response"] = httpx2.Response(status, text=text)
+    return asyncio.run(api.ApiServer().pod_log("n", "p", "c"))
+
+
+def test_a_log_is_given_as_it_is(answer: dict[str, httpx2.Response]) -> None:
+    assert log_of(answer, "one\ntwo\n") == "one\ntwo\n"
+    assert log_of(answer, "") == ""
+
+
+def test_the_kubelets_excuse_is_no_log(answer: dict[str, httpx2.Response]) -> None:
+    excuse = f"unable to retrieve container logs for containerd://{'0a' * 32}"
+    assert log_of(answer, excuse) is None
+    assert log_of(answer, f"{excuse}\nand more") is not None, "a program may quote it"
+
+
+def status(code: int, message: str = "", **details: object) -> httpx2.Response:
+    body = {"kind": "Status", "code": code, "message": message, "details": details}
+    headers = {"Content-Type": "application/json"}
+    return httpx2.Response(code, content=json.dumps(body), headers=headers)
+
+
+@pytest.mark.parametrize(
+    ("response", "kind"),
+    [
+        (status(403, "no"), ForbiddenError),
+        (status(403, "no", causes=[{"reason": "NamespaceTerminating"}]), NotFoundError),
+        (status(404), NotFoundError),
+        (status(409), RejectedError),
+        (status(422), RejectedError),
+        (status(429), UnavailableError),
+        (status(500), UnavailableError),
+        (httpx2.Response(503, text="starting"), UnavailableError),
+    ],
+)
+def test_a_refusal_has_one_meaning(
+    answer: dict[str, httpx2.Response], response: httpx2.Response, kind: type[ClusterError]
+) -> None:
+    answer["response"] = response
+    manifest = {"kind": "Job", "metadata": {"name": "j", "namespace": "n"}}
+    with pytest.raises(ClusterError) as raised:
+        asyncio.run(api.ApiServer().apply(manifest))
+    assert type(raised.value) is kind
+    assert "cannot apply Job j" in str(raised.value)
