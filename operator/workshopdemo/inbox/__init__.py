@@ -1,0 +1,1 @@
+"""The receiver: speaks the dialects of Slack, Google Chat, Alertmanager and webhooks."""

@@ -1,0 +1,1 @@
+"""Outcomes → messages → receivers, each told once: nothing is lost by a restart."""

@@ -1,0 +1,1 @@
+"""One module a dialect: message → request, answer → verdict. Pure."""
