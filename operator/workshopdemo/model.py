@@ -30,6 +30,10 @@ class EnvVar(Struct, frozen=True, kw_only=True):
     value: str
 
 
+Notice = Literal["Success", "Failure", "Recovery", "Missed", "Stuck"]
+"""What of a Job or run is told to somebody."""
+
+
 class Work(Struct, frozen=True, kw_only=True):
     """What spec.jobs and spec.cronJobs have in common."""
 
@@ -44,6 +48,9 @@ class Work(Struct, frozen=True, kw_only=True):
     resources: dict[str, dict[str, str]] | None = None
     expected: Outcome | None = None
     expected_reason: str | None = None
+    notify_on: tuple[Notice, ...]
+    notify: tuple[str, ...] | None = None
+    """Names of targets; None is all of them."""
 
 
 class Job(Work, frozen=True, kw_only=True):
@@ -82,11 +89,73 @@ class CronJob(Work, frozen=True, kw_only=True):
     starting_deadline_seconds: int | None = None
 
 
+class SecretKey(Struct, frozen=True, kw_only=True):
+    """A key of a Secret in the demo's namespace."""
+
+    name: str
+    key: str
+
+
+class FromSecret(Struct, frozen=True, kw_only=True):
+    """A value that is a secret."""
+
+    secret_key_ref: SecretKey
+
+
+class InboxTarget(Struct, frozen=True, kw_only=True):
+    """The chart's own receiver."""
+
+    dialect: Literal["Slack", "GoogleChat", "Alertmanager", "Webhook"]
+
+
+class ChatTarget(Struct, frozen=True, kw_only=True):
+    """An incoming webhook of Slack or Google Chat."""
+
+    url_from: FromSecret
+
+
+class BasicAuth(Struct, frozen=True, kw_only=True):
+    """HTTP basic authentication."""
+
+    username: str
+    password_from: FromSecret
+
+
+class HttpTarget(Struct, frozen=True, kw_only=True):
+    """An Alertmanager, or any receiver of webhooks."""
+
+    url: str | None = None
+    url_from: FromSecret | None = None
+    basic_auth: BasicAuth | None = None
+    bearer_token_from: FromSecret | None = None
+    ca_from: FromSecret | None = None
+    signing_secret_from: FromSecret | None = None
+    previous_signing_secret_from: FromSecret | None = None
+
+
+class Target(Struct, frozen=True, kw_only=True):
+    """Somebody who is told; the CRD admits exactly one kind."""
+
+    name: str
+    inbox: InboxTarget | None = None
+    slack: ChatTarget | None = None
+    google_chat: ChatTarget | None = None
+    alertmanager: HttpTarget | None = None
+    webhook: HttpTarget | None = None
+
+
+class NotificationsSpec(Struct, frozen=True, kw_only=True):
+    """spec.notifications."""
+
+    targets: tuple[Target, ...] = ()
+
+
 class Spec(Struct, frozen=True, kw_only=True):
     """What the lesson shows."""
 
     jobs: tuple[Job, ...] = ()
     cron_jobs: tuple[CronJob, ...] = ()
+    notifications: NotificationsSpec = NotificationsSpec()
 
 
 class Attempt(Struct, frozen=True, kw_only=True):
@@ -138,6 +207,7 @@ class JobStatus(Struct, frozen=True, kw_only=True):
     failed: int = 0
     completed_indexes: str | None = None
     failed_indexes: str | None = None
+    notified: tuple[Notice, ...] = ()
     attempts: tuple[Attempt, ...] = ()
     history: tuple[PastRun, ...] = ()
 
@@ -169,6 +239,7 @@ class Run(Struct, frozen=True, kw_only=True):
     attempts: int = 0
     exit_code: int | None = None
     node: str | None = None
+    notified: tuple[Notice, ...] = ()
     log: str | None = None
 
 
@@ -203,6 +274,45 @@ class CronJobStatus(Struct, frozen=True, kw_only=True):
     runs: tuple[Run, ...] = ()
 
 
+class Delivery(Struct, frozen=True, kw_only=True):
+    """A message to a target."""
+
+    id: str
+    of: str
+    job: str | None = None
+    outcome: Notice
+    target: str
+    state: Literal["Pending", "Delivered", "Failed", "Withdrawn"] = "Pending"
+    code: int | None = None
+    attempts: int = 0
+    latency: str | None = None
+    time: str
+    reason: str | None = None
+    message: str | None = None
+
+
+class TargetStatus(Struct, frozen=True, kw_only=True):
+    """How a target does."""
+
+    name: str
+    kind: str
+    state: Literal["Idle", "Delivering", "Retrying", "Refused"] = "Idle"
+    message: str | None = None
+    delivered: int = 0
+    waiting: int = 0
+    firing: tuple[str, ...] = ()
+
+
+class NotificationsStatus(Struct, frozen=True, kw_only=True):
+    """Who was told what."""
+
+    delivered: int = 0
+    pending: int = 0
+    failed: int = 0
+    targets: tuple[TargetStatus, ...] = ()
+    recent: tuple[Delivery, ...] = ()
+
+
 class Condition(Struct, frozen=True, kw_only=True):
     """A metav1.Condition."""
 
@@ -235,6 +345,7 @@ class Status(Struct, frozen=True, kw_only=True):
     conditions: tuple[Condition, ...] = ()
     jobs: tuple[JobStatus, ...] = ()
     cron_jobs: tuple[CronJobStatus, ...] = ()
+    notifications: NotificationsStatus | None = None
     story: tuple[Story, ...] = ()
 
 

@@ -13,7 +13,7 @@ from workshopdemo.gather import Gatherer
 from workshopdemo.look import Look, Memory
 from workshopdemo.model import Story, WorkshopDemo, parse, parse_status
 from workshopdemo.names import DemoKey
-from workshopdemo.observe import invalid_status, observe
+from workshopdemo.observe import invalid_status, observe, status_of
 from workshopdemo.plan import Plan, build
 from workshopdemo.scenarios import cron_scenario_of, scenario_of
 from workshopdemo.settings import Settings
@@ -95,16 +95,17 @@ class Reconciler:
         for event in look.events:
             await self._teller.post(metadata, event)
         story = self._story(demo, look.plan)
-        observation = observe(demo, jobs, cron_jobs, story, self._now())
-        early = await self._teller.tell(metadata, demo.status, observation.status, memory)
+        seen = observe(demo, jobs, cron_jobs, self._now())
+        status = status_of(demo, seen, None, story, self._now())
+        early = await self._teller.tell(metadata, demo.status, status, memory)
         if early is None:
             told = [job.uid for known in cron_jobs.values() for job in known.removed]
             self._cache.forget_buried(demo.uid, told)
             memory.forget_all_but(self._cache.uids(demo.uid))
         look.raise_if_retriable()
         waits = [early, look.look_again]
-        if early is None and observation.recheck is not None:
-            waits.append(max((observation.recheck - self._now()).total_seconds(), 0.0))
+        if early is None and seen.recheck is not None:
+            waits.append(max((seen.recheck - self._now()).total_seconds(), 0.0))
         return min((wait for wait in waits if wait is not None), default=None)
 
     def _story(self, demo: WorkshopDemo, plan: Plan) -> list[Story]:

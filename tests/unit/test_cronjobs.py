@@ -99,7 +99,8 @@ class Clockwork:
             | facts
         )
         self.wants_events = needs_events(self.entry, known, moment)
-        self.told, self.recheck = observe_cron_job(self.entry, known, moment)
+        seen = observe_cron_job(self.entry, known, moment)
+        self.told, self.recheck = seen.status, seen.recheck
         self.removed = []
         return self.told
 

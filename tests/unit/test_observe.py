@@ -12,7 +12,14 @@ from workshopdemo import story
 from workshopdemo.errors import ForbiddenError
 from workshopdemo.facts import Child, child_of
 from workshopdemo.model import JobStatus, Status, WorkshopDemo, parse
-from workshopdemo.observe import JobFacts, logs_wanted, observe, told_pods, transitions
+from workshopdemo.observe import (
+    JobFacts,
+    logs_wanted,
+    observe,
+    status_of,
+    told_pods,
+    transitions,
+)
 from workshopdemo.observe.jobs import observe_job
 from workshopdemo.plan import build, prepared
 
@@ -288,7 +295,8 @@ def demo_of(*entries: dict[str, Any], status: Status | None = None) -> WorkshopD
 
 
 def whole(demo: WorkshopDemo, jobs: dict[str, JobFacts], after: float = 0) -> Status:
-    return observe(demo, jobs, {}, [], NOW + timedelta(seconds=after)).status
+    now = NOW + timedelta(seconds=after)
+    return status_of(demo, observe(demo, jobs, {}, now), None, [], now)
 
 
 def test_conditions_flip_only_when_their_status_does() -> None:
@@ -365,6 +373,6 @@ def test_the_status_stays_under_64_kib_whatever_the_logs_contain(entries: int) -
                 told={job.name: job for job in status.jobs}.get(str(entry["name"])),
             )
         demo = demo_of(*[entry | {"run": run} for entry in jobs], status=status)
-        status = observe(demo, facts, {}, shown, NOW).status
+        status = status_of(demo, observe(demo, facts, {}, NOW), None, shown, NOW)
     size = len(json.dumps(msgspec.to_builtins(status), ensure_ascii=False).encode())
     assert size < 64 * 1024

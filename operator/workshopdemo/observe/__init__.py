@@ -4,8 +4,8 @@ from workshopdemo.observe.attempts import LogWanted, logs_wanted, told_pods
 from workshopdemo.observe.cronjobs import CronJobFacts, needs_events
 from workshopdemo.observe.jobs import JobFacts, needs_refusal
 from workshopdemo.observe.runs import told_run_pods
-from workshopdemo.observe.status import Observation, invalid_status, observe
-from workshopdemo.observe.times import format_time
+from workshopdemo.observe.status import Observation, invalid_status, observe, shorten_end, status_of
+from workshopdemo.observe.times import format_time, parse_time
 from workshopdemo.observe.transitions import Transition, transitions
 
 __all__ = [
@@ -20,6 +20,9 @@ __all__ = [
     "needs_events",
     "needs_refusal",
     "observe",
+    "parse_time",
+    "shorten_end",
+    "status_of",
     "told_pods",
     "told_run_pods",
     "transitions",

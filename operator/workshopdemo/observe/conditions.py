@@ -6,7 +6,13 @@ from datetime import datetime
 from typing import Final, Literal
 
 from workshopdemo.errors import InvalidSpecError
-from workshopdemo.model import Condition, CronJobStatus, JobStatus, Phase
+from workshopdemo.model import (
+    Condition,
+    CronJobStatus,
+    JobStatus,
+    NotificationsStatus,
+    Phase,
+)
 from workshopdemo.observe.times import format_time
 from workshopdemo.scenarios import Expectation
 
@@ -17,7 +23,12 @@ READY: Final = "Ready"
 PROGRESSING: Final = "Progressing"
 JOBS: Final = "JobsAsExpected"
 CRON_JOBS: Final = "CronJobsAsExpected"
+NOTIFICATIONS: Final = "NotificationsDelivered"
 SPEC_VALID: Final = "SpecValid"
+
+
+_COMPLAINTS: Final = 3
+"""So many refused messages are told in the condition; status.notifications has more."""
 
 
 @dataclass(frozen=True)
@@ -55,6 +66,7 @@ def judge(
     jobs: Sequence[JobStatus],
     cron_jobs: Sequence[CronJobStatus],
     mistakes: Sequence[InvalidSpecError],
+    notifications: NotificationsStatus | None,
 ) -> list[Judgement]:
     """Conditions of a demo whose spec can be read."""
     sections = []
@@ -63,6 +75,8 @@ def judge(
     if cron_jobs:
         complaints = [_cron_job_complaint(cron_job) for cron_job in cron_jobs]
         sections.append(_section(CRON_JOBS, "cron jobs", cron_jobs, complaints))
+    if notifications is not None:
+        sections.append(_notifications(notifications))
     entries: tuple[Entry, ...] = (*jobs, *cron_jobs)
     moving = [entry.name for entry in entries if entry.as_expected is None]
     message = _listed("still to end", moving)
@@ -84,6 +98,37 @@ def _ready(sections: Sequence[Judgement]) -> Judgement:
         return Judgement(READY, "True", "AsExpected", "everything is as the lesson expects")
     message = "; ".join(section.message for section in unready)
     return Judgement(READY, "False", unready[0].reason, message)
+
+
+def _notifications(notifications: NotificationsStatus) -> Judgement:
+    """Whether everybody was told. A message that is just under way says nothing against it."""
+    troubled = complaints(notifications)
+    if troubled:
+        return Judgement(NOTIFICATIONS, "False", "NotDelivered", "; ".join(troubled))
+    count = notifications.delivered
+    told = f"{count} delivered" if count else "nothing was to be told yet"
+    return Judgement(NOTIFICATIONS, "True", "Delivered" if count else "NothingToTell", told)
+
+
+def complaints(notifications: NotificationsStatus | None) -> list[str]:
+    """What keeps messages from their receivers, each in a sentence that names the target."""
+    if notifications is None:
+        return []
+    found = []
+    troubled = set()
+    for target in notifications.targets:
+        if target.state in ("Retrying", "Refused"):
+            troubled.add(target.name)
+            waiting = f" ({target.waiting} wait)" if target.waiting else ""
+            found.append(f"{target.name}: {target.message}{waiting}")
+    lost = [
+        one for one in notifications.recent if one.state == "Failed" and one.target not in troubled
+    ]
+    found += [
+        f"{one.target}: {one.outcome} of {one.of} was not delivered: {one.message}"
+        for one in lost[-_COMPLAINTS:]
+    ]
+    return found
 
 
 def _spec_valid(mistakes: Sequence[InvalidSpecError]) -> Judgement:
@@ -138,10 +183,14 @@ def _listed(what: str, entries: Sequence[str]) -> str:
     return f"{what}: {', '.join(entries)}"
 
 
-def phase(jobs: Sequence[JobStatus], cron_jobs: Sequence[CronJobStatus]) -> Phase:
+def phase(
+    jobs: Sequence[JobStatus],
+    cron_jobs: Sequence[CronJobStatus],
+    notifications: NotificationsStatus | None,
+) -> Phase:
     """Where the lesson stands."""
     entries: tuple[Entry, ...] = (*jobs, *cron_jobs)
-    if any(entry.as_expected is False for entry in entries):
+    if any(entry.as_expected is False for entry in entries) or complaints(notifications):
         return "Degraded"
     if all(entry.as_expected for entry in entries):
         return "Ready"
@@ -151,7 +200,11 @@ def phase(jobs: Sequence[JobStatus], cron_jobs: Sequence[CronJobStatus]) -> Phas
     return "Progressing"
 
 
-def summary(jobs: Sequence[JobStatus], cron_jobs: Sequence[CronJobStatus]) -> str:
+def summary(
+    jobs: Sequence[JobStatus],
+    cron_jobs: Sequence[CronJobStatus],
+    notifications: NotificationsStatus | None,
+) -> str:
     """The whole demo in a line."""
     parts = []
     sections: dict[str, Sequence[Entry]] = {"jobs": jobs, "cron jobs": cron_jobs}
@@ -175,4 +228,11 @@ def summary(jobs: Sequence[JobStatus], cron_jobs: Sequence[CronJobStatus]) -> st
         for cron_job in cron_jobs
         if cron_job.as_expected is False
     ]
+    if notifications is not None:
+        counts = {
+            "notified": notifications.delivered,
+            "waiting": notifications.pending,
+            "not delivered": notifications.failed,
+        }
+        parts += [f"{count} {word}" for word, count in counts.items() if count]
     return " · ".join(parts)

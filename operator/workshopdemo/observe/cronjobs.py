@@ -73,15 +73,25 @@ def needs_events(entry: CronJob, facts: CronJobFacts, now: datetime) -> bool:
     return any(job_at(facts.cron_job, time) not in known for time in due)
 
 
-def observe_cron_job(
-    entry: CronJob, facts: CronJobFacts, now: datetime
-) -> tuple[CronJobStatus, datetime | None]:
-    """The entry's status, and when to look again although nothing may have happened by then."""
+@dataclass(frozen=True)
+class CronJobSeen:
+    """What was seen of an entry of spec.cronJobs."""
+
+    status: CronJobStatus
+    recheck: datetime | None = None
+    """When to look again although nothing may have happened by then."""
+
+    runs: Sequence[Run] = ()
+    """All runs that are known, the newest first; the status tells the newest of them."""
+
+
+def observe_cron_job(entry: CronJob, facts: CronJobFacts, now: datetime) -> CronJobSeen:
+    """See how the entry does."""
     told = facts.told or CronJobStatus(
         name=entry.name, scenario=entry.scenario, expected=expected_words(entry)
     )
     if facts.live is None or facts.mistake is not None:
-        return _judged(entry, facts, _renamed(told, entry, facts)), None
+        return CronJobSeen(_judged(entry, facts, _renamed(told, entry, facts)))
     recovered = recovered_outcomes(facts.events, now)
     runs = _runs_with_jobs(entry, facts, told, recovered, now)
     since = _counted_until(entry, facts, now)
@@ -96,8 +106,9 @@ def observe_cron_job(
                 break  # Forbid only holds it back so far: it may begin when the last run ends
             runs[gap.job or f"at {gap.scheduled_time}"] = gap
         counted = time
+    newest_first = _newest_first(runs.values())
     status = msgspec.structs.replace(
-        _renamed(_counted(told, _newest_first(runs.values()), facts), entry, facts),
+        _renamed(_counted(told, newest_first, facts), entry, facts),
         schedule=_schedule_words(entry),
         counted_until=format_time(counted),
     )
@@ -106,7 +117,7 @@ def observe_cron_job(
         (moment for moment in _rechecks(entry, facts, times.pending, now) if moment > now),
         default=None,
     )
-    return _judged(entry, facts, status), recheck
+    return CronJobSeen(_judged(entry, facts, status), recheck, newest_first)
 
 
 def _schedule_words(entry: CronJob) -> str:

@@ -81,6 +81,7 @@ def observe_job(
         failed=counts.get("failed", 0),
         completed_indexes=counts.get("completedIndexes"),
         failed_indexes=counts.get("failedIndexes"),
+        notified=told.notified if told else (),
         attempts=attempts,
         history=history,
     )

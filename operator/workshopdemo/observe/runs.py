@@ -52,6 +52,7 @@ def run_of(
         ),
         exit_code=end.exit_code if end else (known.exit_code if known else None),
         node=end.node if end else (known.node if known else None),
+        notified=known.notified if known else (),
         log=log if log is not None else (known.log if known else None),
     )
 

@@ -12,6 +12,7 @@ from workshopdemo.model import (
     Attempt,
     CronJobStatus,
     JobStatus,
+    NotificationsStatus,
     PastRun,
     Run,
     Status,
@@ -41,45 +42,65 @@ _SUMMARY_LIMIT: Final = 256
 _MESSAGE_LIMIT: Final = 1024
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class Observation:
-    """The status, and when to look again although nothing may have happened by then."""
+    """What was seen of a demo, in full: logs uncut, runs however old."""
 
-    status: Status
+    jobs: tuple[JobStatus, ...]
+    cron_jobs: tuple[CronJobStatus, ...]
+    runs: Mapping[str, Sequence[Run]]
+    """All runs known of each entry of spec.cronJobs, the newest first."""
+
+    mistakes: tuple[InvalidSpecError, ...]
     recheck: datetime | None
+    """When to look again although nothing may have happened by then."""
 
 
 def observe(
     demo: WorkshopDemo,
     facts: Mapping[str, JobFacts],
     cron_facts: Mapping[str, CronJobFacts],
-    story: Sequence[Story],
     now: datetime,
 ) -> Observation:
-    """The status of a demo whose spec can be read; facts by name of entry."""
+    """See how the entries of a demo do; facts by name of entry."""
     entries, cron_entries = demo.spec.jobs, demo.spec.cron_jobs
     keep = max(_ATTEMPTS_LEAST, min(_ATTEMPTS_EACH, _ATTEMPTS_ALL // max(len(entries), 1)))
     seen = [observe_job(entry, facts[entry.name], now, keep) for entry in entries]
     cron_seen = [observe_cron_job(entry, cron_facts[entry.name], now) for entry in cron_entries]
-    jobs, cron_jobs = _within_budget(
-        [status for status, _ in seen], [status for status, _ in cron_seen]
+    due = [recheck for _, recheck in seen] + [one.recheck for one in cron_seen]
+    mistakes = (known.mistake for known in cron_facts.values())
+    return Observation(
+        jobs=tuple(status for status, _ in seen),
+        cron_jobs=tuple(one.status for one in cron_seen),
+        runs={one.status.name: one.runs for one in cron_seen},
+        mistakes=tuple(mistake for mistake in mistakes if mistake is not None),
+        recheck=min((moment for moment in due if moment is not None), default=None),
     )
-    mistakes = [known.mistake for known in cron_facts.values() if known.mistake is not None]
-    judgements = judge(jobs, cron_jobs, mistakes)
-    status = Status(
+
+
+def status_of(
+    demo: WorkshopDemo,
+    seen: Observation,
+    notifications: NotificationsStatus | None,
+    story: Sequence[Story],
+    now: datetime,
+) -> Status:
+    """The status of a demo whose spec can be read."""
+    jobs, cron_jobs = _within_budget(seen.jobs, seen.cron_jobs)
+    judgements = judge(jobs, cron_jobs, seen.mistakes, notifications)
+    return Status(
         observed_generation=demo.generation,
-        phase=phase(jobs, cron_jobs),
-        summary=shorten_end(summary(jobs, cron_jobs), _SUMMARY_LIMIT),
+        phase=phase(jobs, cron_jobs, notifications),
+        summary=shorten_end(summary(jobs, cron_jobs, notifications), _SUMMARY_LIMIT),
         conditions=tuple(
             msgspec.structs.replace(one, message=shorten_end(one.message, _MESSAGE_LIMIT))
             for one in dated(judgements, demo.status.conditions, demo.generation, now)
         ),
         jobs=jobs,
         cron_jobs=cron_jobs,
+        notifications=notifications,
         story=tuple(story),
     )
-    due = [recheck for _, recheck in (*seen, *cron_seen) if recheck is not None]
-    return Observation(status, min(due, default=None))
 
 
 def invalid_status(told: Status, generation: int, error: InvalidSpecError, now: datetime) -> Status:
