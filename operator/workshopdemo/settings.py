@@ -35,6 +35,16 @@ class Settings:
     status_interval_seconds: float = 1.0
     """At most one status write per demo in this time."""
 
+    identity: str = ""
+    """Which operator this is, where two might run for a moment: the name of its Pod."""
+
+    inbox_url: str = ""
+    """Root of the inbox, such as http://workshop-demo-inbox.workshop-system.svc:80; empty: none."""
+
+    allowed_hosts: tuple[str, ...] = ()
+    """What demos' targets may reach although it is in the cluster or private: `host:port`,
+    `*.domain:port` or `CIDR:port`."""
+
 
 def load(environment: Mapping[str, str]) -> Settings:
     """Settings from the environment.
@@ -45,13 +55,12 @@ def load(environment: Mapping[str, str]) -> Settings:
     image = environment.get("WORKSHOPDEMO_IMAGE", "").strip()
     if not image:
         raise InvalidSpecError("WORKSHOPDEMO_IMAGE", "is not set: name the operator's own image")
-    namespaces = environment.get("WORKSHOPDEMO_NAMESPACES", "")
     return Settings(
         image=image,
         pull_policy=cast(
             "PullPolicy", _choice(environment, "WORKSHOPDEMO_PULL_POLICY", get_args(PullPolicy))
         ),
-        namespaces=tuple(sorted({name.strip() for name in namespaces.split(",") if name.strip()})),
+        namespaces=_list(environment, "WORKSHOPDEMO_NAMESPACES"),
         probe_port=_port(environment, "WORKSHOPDEMO_PROBE_PORT", Settings.probe_port),
         log_format=cast(
             "LogFormat", _choice(environment, "WORKSHOPDEMO_LOG_FORMAT", get_args(LogFormat))
@@ -59,6 +68,9 @@ def load(environment: Mapping[str, str]) -> Settings:
         log_level=cast(
             "LogLevel", _choice(environment, "WORKSHOPDEMO_LOG_LEVEL", get_args(LogLevel))
         ),
+        identity=environment.get("WORKSHOPDEMO_IDENTITY", "").strip(),
+        inbox_url=environment.get("WORKSHOPDEMO_INBOX_URL", "").strip().rstrip("/"),
+        allowed_hosts=_list(environment, "WORKSHOPDEMO_ALLOWED_HOSTS"),
     )
 
 
@@ -67,6 +79,12 @@ _FIELD_OF = {
     "WORKSHOPDEMO_LOG_FORMAT": "log_format",
     "WORKSHOPDEMO_LOG_LEVEL": "log_level",
 }
+
+
+def _list(environment: Mapping[str, str], name: str) -> tuple[str, ...]:
+    """What stands between commas, each once and in order."""
+    found = {one.strip() for one in environment.get(name, "").split(",")}
+    return tuple(sorted(found - {""}))
 
 
 def _choice(environment: Mapping[str, str], name: str, choices: tuple[str, ...]) -> str:

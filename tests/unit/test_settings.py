@@ -16,6 +16,25 @@ def test_namespaces_are_a_list() -> None:
     assert loaded.namespaces == ("a", "b")
 
 
+def test_hosts_that_demos_may_reach_are_a_list() -> None:
+    hosts = "10.0.0.0/8:9093, alertmanager.monitoring:9093,,*.lab.example:443"
+    loaded = settings.load({"WORKSHOPDEMO_IMAGE": "a:1", "WORKSHOPDEMO_ALLOWED_HOSTS": hosts})
+    assert loaded.allowed_hosts == (
+        "*.lab.example:443", "10.0.0.0/8:9093", "alertmanager.monitoring:9093",
+    )  # fmt: skip
+
+
+def test_paths_are_appended_to_the_inbox_s_url() -> None:
+    url = "http://inbox.system.svc:80/"
+    loaded = settings.load({"WORKSHOPDEMO_IMAGE": "a:1", "WORKSHOPDEMO_INBOX_URL": url})
+    assert loaded.inbox_url == "http://inbox.system.svc:80"
+
+
+def test_the_operator_knows_its_name() -> None:
+    loaded = settings.load({"WORKSHOPDEMO_IMAGE": "a:1", "WORKSHOPDEMO_IDENTITY": "operator-7d4-x"})
+    assert loaded.identity == "operator-7d4-x"
+
+
 @pytest.mark.parametrize(
     ("variable", "value"),
     [
