@@ -43,7 +43,7 @@ class Settings:
 
     allowed_hosts: tuple[str, ...] = ()
     """What demos' targets may reach although it is in the cluster or private: `host:port`,
-    `*.domain:port` or `CIDR:port`."""
+    `*.domain:port` or `CIDR:port`; in the order in which the chart's values have them."""
 
 
 def load(environment: Mapping[str, str]) -> Settings:
@@ -60,7 +60,7 @@ def load(environment: Mapping[str, str]) -> Settings:
         pull_policy=cast(
             "PullPolicy", _choice(environment, "WORKSHOPDEMO_PULL_POLICY", get_args(PullPolicy))
         ),
-        namespaces=_list(environment, "WORKSHOPDEMO_NAMESPACES"),
+        namespaces=tuple(sorted(set(_list(environment, "WORKSHOPDEMO_NAMESPACES")))),
         probe_port=_port(environment, "WORKSHOPDEMO_PROBE_PORT", Settings.probe_port),
         log_format=cast(
             "LogFormat", _choice(environment, "WORKSHOPDEMO_LOG_FORMAT", get_args(LogFormat))
@@ -82,9 +82,9 @@ _FIELD_OF = {
 
 
 def _list(environment: Mapping[str, str], name: str) -> tuple[str, ...]:
-    """What stands between commas, each once and in order."""
-    found = {one.strip() for one in environment.get(name, "").split(",")}
-    return tuple(sorted(found - {""}))
+    """What stands between commas."""
+    found = (one.strip() for one in environment.get(name, "").split(","))
+    return tuple(one for one in found if one)
 
 
 def _choice(environment: Mapping[str, str], name: str, choices: tuple[str, ...]) -> str:

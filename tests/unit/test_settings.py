@@ -20,7 +20,7 @@ def test_hosts_that_demos_may_reach_are_a_list() -> None:
     hosts = "10.0.0.0/8:9093, alertmanager.monitoring:9093,,*.lab.example:443"
     loaded = settings.load({"WORKSHOPDEMO_IMAGE": "a:1", "WORKSHOPDEMO_ALLOWED_HOSTS": hosts})
     assert loaded.allowed_hosts == (
-        "*.lab.example:443", "10.0.0.0/8:9093", "alertmanager.monitoring:9093",
+        "10.0.0.0/8:9093", "alertmanager.monitoring:9093", "*.lab.example:443",
     )  # fmt: skip
 
 
