@@ -1,4 +1,4 @@
-"""The images that demos use: pulled by their own names, else built here under the same names."""
+"""Images of demos and tests: pulled by their own names, else built here under the same names."""
 
 import shutil
 from collections.abc import Callable, Sequence
@@ -15,6 +15,7 @@ from steps import Failure, run, step
 
 # On images built here: the hash of what went in, so that a changed pin replaces them.
 INPUTS_LABEL = "workshopdemo.dev/inputs"
+# What demos run. The other RECIPES are followed only when somebody asks for one by name.
 DEMO_IMAGES = ("busybox", "collector", "aggregator", "postgres")
 
 BUSYBOX = debian.Tree("busybox", PINS.debian["images"], ("busybox-static",))
@@ -110,6 +111,13 @@ def aggregator() -> oci.Image:
     return _program("aggregator", tools.program("victoria-logs"), "victoria-logs-prod")
 
 
+def alertmanager() -> oci.Image:
+    """Prometheus' Alertmanager, whose configuration is the user's: there is no default one."""
+    image = _program("alertmanager", tools.program("alertmanager"), "bin/alertmanager")
+    # The official image's `nobody`, for whom no /etc/passwd is here.
+    return replace(image, user="65534")
+
+
 def _program(name: str, program: Path, installed_as: str) -> oci.Image:
     """A static program in an otherwise empty image, at the official image's path."""
 
@@ -140,6 +148,7 @@ RECIPES = {
     "busybox": Recipe(busybox, BUSYBOX.key),
     "collector": Recipe(collector, tools.COLLECTOR.key),
     "aggregator": Recipe(aggregator, lambda: PINS.versions["victoria-logs"]),
+    "alertmanager": Recipe(alertmanager, lambda: PINS.versions["alertmanager"]),
     "postgres": Recipe(postgres, POSTGRES.key),
     "python": Recipe(python, PYTHON.key),
 }
