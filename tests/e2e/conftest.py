@@ -22,6 +22,7 @@ from world import Chart, World
 from support import ROOT
 
 CLUSTER = "workshop-test"
+IMAGES = ("busybox", "alertmanager")
 _PREPARED = "WORKSHOP_E2E"
 
 
@@ -37,7 +38,7 @@ def pytest_configure(config: pytest.Config) -> None:
         return
     kubeconfig = _deploy_kind("up", "--name", CLUSTER)[-1]
     (image,) = _deploy_kind("operator-image")
-    _deploy_kind("load", "--name", CLUSTER, image, *_deploy_kind("images", "busybox"))
+    _deploy_kind("load", "--name", CLUSTER, image, *_deploy_kind("images", *IMAGES))
     tools = {name: _deploy_kind("tool", name)[-1] for name in ("kind", "kubectl", "helm")}
     os.environ[_PREPARED] = json.dumps({"kubeconfig": kubeconfig, "image": image} | tools)
     _chart().restore()
