@@ -198,8 +198,8 @@ async def _read(request: web.Request, kind: type[T]) -> T:
 
 
 def _bad(words: str) -> web.HTTPBadRequest:
-    body = msgspec.json.encode({"error": words})
-    return web.HTTPBadRequest(body=body, content_type="application/json", headers=_SAFE)
+    text = msgspec.json.encode({"error": words}).decode()
+    return web.HTTPBadRequest(text=text, content_type="application/json", headers=_SAFE)
 
 
 def _json(value: object, status: int = 200) -> web.Response:
