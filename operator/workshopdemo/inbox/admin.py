@@ -1,5 +1,6 @@
 """What is asked of the inbox: messages, counts, faults, switches, and the page for people."""
 
+import asyncio
 import logging
 from collections.abc import Callable, Collection
 from datetime import datetime
@@ -74,7 +75,7 @@ class Admin:
     async def _healthz(self, _request: web.Request) -> web.Response:
         return web.Response(text="ok\n")
 
-    async def _messages(self, request: web.Request) -> web.Response:
+    async def _messages(self, request: web.Request) -> web.StreamResponse:
         """The newest of those that are meant, the oldest first."""
         wanted = _filter(request, {"limit"})
         limit = request.query.get("limit", "")
@@ -83,13 +84,19 @@ class Admin:
         found = self._store.select(wanted)
         if limit:
             found = found[-int(limit[:9]) :]
+        dropped = self._store.counted(wanted).dropped
+        answer = web.StreamResponse(headers=_SAFE)
+        answer.content_type = "application/json"
+        await answer.prepare(request)
+        await answer.write(b'{"messages":[')
         now = self._now()
-        return _json(
-            {
-                "messages": [shown.message(one, now) for one in found],
-                "dropped": self._store.counted(wanted).dropped,
-            }
-        )
+        for place, one in enumerate(found):
+            # One by one, and with a pause: all at once would take much memory, and keep those who
+            # deliver meanwhile waiting for seconds.
+            await answer.write(b"," * bool(place) + msgspec.json.encode(shown.message(one, now)))
+            await asyncio.sleep(0)
+        await answer.write(b'],"dropped":%d}' % dropped)
+        return answer
 
     async def _clear(self, request: web.Request) -> web.Response:
         return _json({"deleted": self._store.clear(_filter(request))})

@@ -38,6 +38,9 @@ POLICY: Final = (
 MOST_CARDS: Final = 50
 REFRESH_SECONDS: Final = 3
 _MOST_DEMOS: Final = 40
+_LONGEST: Final = 4000
+"""Characters of one piece of text: the rest is in /messages."""
+
 
 _LOOKS: Final = {
     "Slack": "Slack",
@@ -212,4 +215,6 @@ def _span(span: Span) -> str:
 
 
 def _text(text: str) -> str:
+    if len(text) > _LONGEST:
+        text = f"{text[:_LONGEST]}… ({len(text) - _LONGEST} more characters)"
     return escape(_INVISIBLE.sub(lambda found: f"⟨U+{ord(found[0]):04X}⟩", text))

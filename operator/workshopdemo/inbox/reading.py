@@ -11,7 +11,7 @@ from workshopdemo.inbox.message import Json
 _DEEPEST: Final = 64
 
 _RFC3339: Final = re.compile(
-    r"\d{4}-\d\d-\d\d[Tt ]\d\d:\d\d:\d\d(\.\d{1,9})?([Zz]|[+-]\d\d:\d\d)"  # all that 3.11 parses
+    r"\d{4}-\d\d-\d\d[Tt]\d\d:\d\d:\d\d(\.\d{1,9})?([Zz]|[+-]\d\d:\d\d)"  # all that 3.11 parses
 )
 
 

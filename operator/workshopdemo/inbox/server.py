@@ -25,8 +25,8 @@ from workshopdemo.inbox.receivers.webhook import Webhook
 from workshopdemo.inbox.store import Store
 
 _MOST_BODY: Final = 256 * 1024
-_MOST_STORED: Final = 32 * 1024 * 1024
-_MOST_BUSY: Final = 200
+_MOST_STORED: Final = 16 * 1024 * 1024
+_MOST_BUSY: Final = 128
 """Deliveries at the same time: each may hold a body while a fault delays it."""
 
 _READ_SECONDS: Final = 15.0

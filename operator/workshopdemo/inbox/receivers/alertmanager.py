@@ -28,6 +28,18 @@ _RESOLVE_TIMEOUT: Final = timedelta(minutes=5)
 # As Prometheus has it, and Alertmanager in its classic mode: what every version takes.
 _LABEL_NAME: Final = re.compile(r"[a-zA-Z_][a-zA-Z0-9_]*")
 
+_URI: Final = re.compile(r"/|[a-zA-Z][a-zA-Z0-9+.-]*:")
+
+_GO_TYPES: Final[tuple[tuple[type, str], ...]] = (
+    (dict, "object"),
+    (list, "array"),
+    (str, "string"),
+    (bool, "bool"),
+    (int, "number"),
+    (float, "number"),
+    (type(None), "null"),
+)
+
 _REQUIRED: Final = 602
 _WRONG_TYPE: Final = 601
 
@@ -144,13 +156,13 @@ def _parse(delivery: Delivery) -> list[_Posted]:
     if value is None:
         return []
     if not isinstance(value, list):
-        raise _unparsed("json: cannot unmarshal into Go value of type models.PostableAlerts")
+        raise _mistyped(value, "value of type models.PostableAlerts")
     posted = [_posted(one) for one in value]
     for place, one in enumerate(posted):
         if "labels" not in one.raw or one.raw["labels"] is None:
             raise _SchemaError(_REQUIRED, f"{place}.labels in body is required")
         url = reading.text(one.raw.get("generatorURL"))
-        if url and (":" not in url or " " in url):
+        if url and not _URI.match(url):
             words = f'{place}.generatorURL in body must be of type uri: "{url}"'
             raise _SchemaError(_WRONG_TYPE, words)
     return posted
@@ -158,13 +170,16 @@ def _parse(delivery: Delivery) -> list[_Posted]:
 
 def _posted(value: object) -> _Posted:
     if not isinstance(value, dict):
-        raise _unparsed("json: cannot unmarshal into Go value of type models.PostableAlert")
+        raise _mistyped(value, "value of type models.PostableAlert")
+    if not isinstance(value.get("generatorURL", ""), str | None):
+        field = "struct field Alert.generatorURL of type string"
+        raise _mistyped(value["generatorURL"], field)
     return _Posted(
         raw=value,
         labels=_strings(value.get("labels"), "labels"),
         annotations=_strings(value.get("annotations"), "annotations"),
-        starts=_time(value.get("startsAt")),
-        ends=_time(value.get("endsAt")),
+        starts=_time(value.get("startsAt"), "startsAt"),
+        ends=_time(value.get("endsAt"), "endsAt"),
     )
 
 
@@ -172,24 +187,29 @@ def _strings(value: object, name: str) -> Mapping[str, str]:
     if value is None:
         return {}
     if not isinstance(value, dict):
-        raise _unparsed(f"json: cannot unmarshal into Go struct field Alert.{name}")
+        raise _mistyped(value, f"struct field .{name} of type models.LabelSet")
     for inner in value.values():
         if not isinstance(inner, str):
-            raise _unparsed(
-                f"json: cannot unmarshal into Go struct field Alert.{name} of type string"
-            )
+            raise _mistyped(inner, f"struct field Alert.{name} of type string")
     return value
 
 
-def _time(value: object) -> datetime | None:
+def _time(value: object, name: str) -> datetime | None:
     """Go's zero time means that there is none."""
     if value is None or value == "":
         return None
-    found = reading.time(reading.text(value))
+    if not isinstance(value, str):
+        raise _mistyped(value, f"struct field .{name} of type string")
+    found = reading.time(value)
     if found is None:
-        shown = msgspec.json.encode(value).decode()[:100]
+        shown = msgspec.json.encode(value[:100]).decode()
         raise _unparsed(f"parsing time {shown}: cannot parse")
     return None if found.year == 1 else found
+
+
+def _mistyped(value: object, wanted: str) -> RefusedError:
+    found = next(name for types, name in _GO_TYPES if isinstance(value, types))
+    return _unparsed(f"json: cannot unmarshal {found} into Go {wanted}")
 
 
 def _unparsed(words: str) -> RefusedError:

@@ -16,6 +16,7 @@ from workshopdemo.inbox.card import (
     Rule,
     Small,
     Span,
+    line_text,
     one_line,
     parts_text,
     plain,
@@ -23,6 +24,9 @@ from workshopdemo.inbox.card import (
 from workshopdemo.inbox.markup import as_is, chat_line, chat_parts, is_link, slack_unescape
 from workshopdemo.inbox.message import Json, Message
 from workshopdemo.inbox.reading import mapping, sequence, text
+
+_TITLE: Final = 400
+"""Characters of the text that may come to a title once the marks are gone."""
 
 _COLOURS: Final = {"good": "#2eb67d", "warning": "#ecb22e", "danger": "#e01e5a"}
 
@@ -36,8 +40,12 @@ def view(body: Json, _message: Message, _now: datetime) -> Card:
         Bar(colour(text(attachment.get("color"))), tuple(_attachment(attachment)))
         for attachment in map(mapping, sequence(body.get("attachments")))
     )
-    title = parts_text(chat_parts(words, slack_unescape)) or parts_text(parts)
-    return Card(one_line(title), tuple(parts))
+    return Card(_title(words) or one_line(parts_text(parts)), tuple(parts))
+
+
+def _title(words: str) -> str:
+    first = words.strip().partition("\n")[0][:_TITLE]
+    return one_line(line_text(chat_line(first, slack_unescape)))
 
 
 def colour(name: str) -> str:
