@@ -18,6 +18,8 @@ from lightkube import codecs
 
 from workshopdemo import settings
 from workshopdemo.cluster import Access, access
+from workshopdemo.inbox import settings as inbox_settings
+from workshopdemo.notify.allowed import AllowList
 
 ROOT = Path(__file__).parents[2]
 CHART = ROOT / "charts/workshop-demo"
@@ -85,6 +87,29 @@ def pod_specs(objects: list[Object]) -> Iterator[Object]:
             yield each["spec"]["template"]["spec"]
 
 
+def deployment(objects: list[Object], suffix: str = "") -> Object:
+    """The operator's; or the one whose name has that end."""
+    found = [each for each in objects if each["kind"] == "Deployment"]
+    operator = min(found, key=lambda each: len(each["metadata"]["name"]))["metadata"]["name"]
+    (one,) = [each for each in found if each["metadata"]["name"] == operator + suffix]
+    return one
+
+
+def pod_spec(objects: list[Object], suffix: str = "") -> Object:
+    return dict(deployment(objects, suffix)["spec"]["template"]["spec"])
+
+
+def environment(pod: Object) -> dict[str, str]:
+    """What its only container gets; what is known in a cluster alone is told by its place there."""
+    (container,) = pod["containers"]
+    return {
+        each["name"]: each["value"]
+        if "value" in each
+        else each["valueFrom"]["fieldRef"]["fieldPath"]
+        for each in container["env"]
+    }
+
+
 def rules(objects: list[Object], kind: str, suffix: str = "") -> dict[str, set[str]]:
     """Verbs by resource of the role with that kind and end of name."""
     found = [each for each in objects if each["kind"] == kind]
@@ -115,7 +140,8 @@ class TestChartItself:
         schema = yaml.safe_load((CHART / "values.schema.json").read_text())
         values = yaml.safe_load((CHART / "values.yaml").read_text())
         assert set(schema["properties"]) - {"global"} == set(values)
-        for key in ("image", "crds", "rbac", "serviceAccount", "log"):
+        objects = ("image", "crds", "rbac", "serviceAccount", "log", "notifications", "inbox")
+        for key in objects:
             assert set(schema["properties"][key]["properties"]) == set(values[key]), key
 
 
@@ -163,10 +189,10 @@ class TestEverythingRendered:
                 ]
 
     def test_pod_uses_the_account_and_one_image(self, rendered: list[Object]) -> None:
-        (pod,) = pod_specs(rendered)
+        pod = pod_spec(rendered)
         assert pod["serviceAccountName"] == only(rendered, "ServiceAccount")["metadata"]["name"]
         (container,) = pod["containers"]
-        env = {each["name"]: each["value"] for each in container["env"]}
+        env = environment(pod)
         assert env["WORKSHOPDEMO_IMAGE"] == container["image"]
         assert env["WORKSHOPDEMO_PULL_POLICY"] == container["imagePullPolicy"]
         assert env["WORKSHOPDEMO_PROBE_PORT"] == str(container["ports"][0]["containerPort"])
@@ -174,26 +200,99 @@ class TestEverythingRendered:
                 ("startup", "liveness", "readiness")} == {"probes"}  # fmt: skip
 
     def test_selector_holds_nothing_that_an_upgrade_changes(self, rendered: list[Object]) -> None:
-        selector = only(rendered, "Deployment")["spec"]["selector"]["matchLabels"]
-        assert set(selector) == {"app.kubernetes.io/name", "app.kubernetes.io/instance"}
+        for each in rendered:
+            if each["kind"] == "Deployment":
+                selector = each["spec"]["selector"]["matchLabels"]
+                assert set(selector) == {"app.kubernetes.io/name", "app.kubernetes.io/instance"}
+
+    def test_nobody_selects_another_s_pods(self, rendered: list[Object]) -> None:
+        deployments = [each for each in rendered if each["kind"] == "Deployment"]
+        for one in deployments:
+            selector = one["spec"]["selector"]["matchLabels"].items()
+            selected = [
+                other["metadata"]["name"]
+                for other in deployments
+                if selector <= other["spec"]["template"]["metadata"]["labels"].items()
+            ]
+            assert selected == [one["metadata"]["name"]]
 
 
 class TestSettings:
     def test_the_operator_can_read_its_environment(self, rendered: list[Object]) -> None:
-        (pod,) = pod_specs(rendered)
-        (container,) = pod["containers"]
-        env = {each["name"]: each["value"] for each in container["env"]}
-        assert settings.load(env).image == container["image"]
+        pod = pod_spec(rendered)
+        loaded = settings.load(environment(pod))
+        assert loaded.image == pod["containers"][0]["image"]
+        assert loaded.identity == "metadata.name"
 
     def test_namespaces_reach_the_operator(self, helm: str) -> None:
         objects = render(helm, "--set=namespaces={one,two}")
-        (pod,) = pod_specs(objects)
-        env = {each["name"]: each["value"] for each in pod["containers"][0]["env"]}
-        assert env["WORKSHOPDEMO_NAMESPACES"] == "one,two"
+        assert environment(pod_spec(objects))["WORKSHOPDEMO_NAMESPACES"] == "one,two"
 
     def test_a_tag_is_never_a_number(self, helm: str) -> None:
-        (pod,) = pod_specs(render(helm, "--set-string=image.tag=20261125"))
-        assert pod["containers"][0]["image"].endswith(":20261125")
+        for pod in pod_specs(render(helm, "--set-string=image.tag=20261125")):
+            assert pod["containers"][0]["image"].endswith(":20261125")
+
+    def test_hosts_that_demos_may_reach(self, helm: str) -> None:
+        hosts = ["10.0.0.0/8:9093", "*.lab.example:443", "alertmanager.monitoring", "[fd00::1]:80"]
+        objects = render(helm, f"--set=notifications.allowedHosts={{{','.join(hosts)}}}")
+        loaded = settings.load(environment(pod_spec(objects)))
+        assert loaded.allowed_hosts == tuple(hosts)
+        assert AllowList(loaded.allowed_hosts), "the operator can read each of them"
+        assert settings.load(environment(pod_spec(render(helm)))).allowed_hosts == ()
+
+
+class TestInbox:
+    def test_the_operator_knows_its_service(self, helm: str) -> None:
+        objects = render(helm)
+        service = only(objects, "Service")
+        loaded = settings.load(environment(pod_spec(objects)))
+        assert loaded.inbox_url == "http://demo-workshop-demo-inbox.system.svc:80"
+        assert (service["metadata"]["name"], service["metadata"]["namespace"]) == (
+            "demo-workshop-demo-inbox", "system",
+        )  # fmt: skip
+        (port,) = service["spec"]["ports"]
+        assert (port["port"], port["targetPort"]) == (80, "http")
+
+    def test_its_service_leads_to_its_pod(self, rendered: list[Object]) -> None:
+        if not [each for each in rendered if each["kind"] == "Service"]:
+            pytest.skip("these values have no inbox")
+        service, inbox = only(rendered, "Service"), deployment(rendered, "-inbox")
+        assert service["spec"]["selector"] == inbox["spec"]["selector"]["matchLabels"]
+        (container,) = pod_spec(rendered, "-inbox")["containers"]
+        assert {port["name"]: port["containerPort"] for port in container["ports"]} == {
+            "http": inbox_settings.load(environment(pod_spec(rendered, "-inbox"))).port
+        }
+
+    def test_it_is_a_stranger_to_the_cluster(self, helm: str) -> None:
+        pod = pod_spec(render(helm), "-inbox")
+        assert pod["automountServiceAccountToken"] is False
+        assert "serviceAccountName" not in pod
+        assert "volumes" not in pod
+
+    def test_it_runs_from_the_one_image(self, helm: str) -> None:
+        objects = render(helm)
+        (operator,), (inbox,) = (
+            pod_spec(objects, suffix)["containers"] for suffix in ("", "-inbox")
+        )
+        assert inbox["image"] == operator["image"]
+        assert inbox["command"] == ["python3", "-m", "workshopdemo.inbox"]
+
+    def test_its_values_reach_it(self, helm: str) -> None:
+        objects = render(helm, "--set=inbox.port=9999,inbox.maxMessages=100000,log.level=DEBUG")
+        loaded = inbox_settings.load(environment(pod_spec(objects, "-inbox")))
+        assert loaded == inbox_settings.Settings(
+            port=9999, most_messages=100_000, log_level="DEBUG"
+        )
+
+    def test_defaults_are_the_program_s(self, helm: str) -> None:
+        loaded = inbox_settings.load(environment(pod_spec(render(helm), "-inbox")))
+        assert loaded == inbox_settings.Settings()
+
+    def test_none_on_request(self, helm: str) -> None:
+        objects = render(helm, "--set=inbox.enabled=false")
+        assert "Service" not in {each["kind"] for each in objects}
+        assert len(list(pod_specs(objects))) == 1
+        assert settings.load(environment(pod_spec(objects))).inbox_url == ""
 
 
 class TestRights:
@@ -228,6 +327,7 @@ class TestRights:
         assert {each["kind"] for each in objects} == {
             "CustomResourceDefinition",
             "Deployment",
+            "Service",
             "ServiceAccount",
         }
 
@@ -271,6 +371,15 @@ class TestCRD:
         ("fullnameOverride=My_Operator", "/fullnameOverride"),
         ("serviceAccount.name=Bad_Name", "/serviceAccount/name"),
         ("podLabels.count=1", "/podLabels/count"),
+        ("inbox.enabled=maybe", "/inbox/enabled"),
+        ("inbox.port=80", "/inbox/port"),
+        ("inbox.maxMessages=0", "/inbox/maxMessages"),
+        ("inbox.resources.limits.memory=much", "/inbox/resources/limits/memory"),
+        ("inbox.replicas=2", "additional properties 'replicas' not allowed"),
+        ("notifications.allowedHost={a:1}", "additional properties 'allowedHost' not allowed"),
+        ("notifications.allowedHosts=a:1", "/notifications/allowedHosts"),
+        ("notifications.allowedHosts={http://a}", "/notifications/allowedHosts/0"),
+        ("notifications.allowedHosts={a b}", "/notifications/allowedHosts/0"),
     ],
 )
 def test_wrong_values_are_refused(helm: str, setting: str, said: str) -> None:
