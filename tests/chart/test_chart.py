@@ -253,14 +253,15 @@ class TestInbox:
         (port,) = service["spec"]["ports"]
         assert (port["port"], port["targetPort"]) == (80, "http")
 
-    def test_its_service_leads_to_its_pod(self, rendered: list[Object]) -> None:
-        if not [each for each in rendered if each["kind"] == "Service"]:
-            pytest.skip("these values have no inbox")
-        service, inbox = only(rendered, "Service"), deployment(rendered, "-inbox")
+    @pytest.mark.parametrize("path", [None, CHART / "ci/cluster-values.yaml"])
+    def test_its_service_leads_to_its_pod(self, helm: str, path: Path | None) -> None:
+        objects = render(helm, *values_file(path))
+        service, inbox = only(objects, "Service"), deployment(objects, "-inbox")
         assert service["spec"]["selector"] == inbox["spec"]["selector"]["matchLabels"]
-        (container,) = pod_spec(rendered, "-inbox")["containers"]
+        pod = pod_spec(objects, "-inbox")
+        (container,) = pod["containers"]
         assert {port["name"]: port["containerPort"] for port in container["ports"]} == {
-            "http": inbox_settings.load(environment(pod_spec(rendered, "-inbox"))).port
+            "http": inbox_settings.load(environment(pod)).port
         }
 
     def test_it_is_a_stranger_to_the_cluster(self, helm: str) -> None:
