@@ -270,9 +270,13 @@ class TestWhere:
         async with sending("http://receiver.test") as sender:
             for reveal in (True, False):
                 sent = request("https://localhost/")
-                with pytest.raises(RefusedAddressError) as caught:
-                    await sender.post(sent, kind="webhook", reveal_host=reveal)
-                assert ("localhost" in str(caught.value)) is reveal
+                for refusing in (
+                    sender.post(sent, kind="webhook", reveal_host=reveal),
+                    sender.check(sent.url, "webhook", reveal_host=reveal),
+                ):
+                    with pytest.raises(RefusedAddressError) as caught:
+                        await refusing
+                    assert ("localhost" in str(caught.value)) is reveal
 
     async def test_a_name_that_does_not_resolve_is_an_answer(self) -> None:
         async def resolve(_: str, __: int) -> Sequence[Address]:
@@ -283,6 +287,7 @@ class TestWhere:
         assert await sender.post(request("https://nobody.example.com/"), kind="webhook") == [
             Answer(problem="the host's name does not resolve", may_have_arrived=False)
         ]
+        await sender.check("https://nobody.example.com/", "webhook")
         await sender.close()
 
     async def test_what_was_checked_is_connected_to_whatever_the_name_says_next(

@@ -12,6 +12,7 @@ import ssl
 import zlib
 from collections import OrderedDict
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
@@ -133,6 +134,15 @@ class Sender:
             replicas = destination.addresses[:REPLICAS]
             return list(await asyncio.gather(*map(attempt.at, replicas)))
         return [await attempt.at_first(destination.addresses)]
+
+    async def check(self, url: str, kind: TargetKind, *, reveal_host: bool = False) -> None:
+        """Ask whether a URL would be refused, and send nothing.
+
+        Raises:
+            RefusedAddressError: it would. A name that does not resolve at present is not refused.
+        """
+        with suppress(UnresolvedError):
+            await self._guard.admit(url, kind, reveal_host=reveal_host)
 
     async def close(self) -> None:
         """Break off what is under way."""
