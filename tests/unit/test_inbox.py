@@ -291,7 +291,7 @@ class TestMemory:
         for _ in range(3):
             store.add(self.message(second))
         alert.body = b'"' + b"x" * 15_000 + b'"'
-        store.repeated(alert)
+        store.repeat(alert, alert.received)
         assert store.size <= 20_000
         assert store.find(first, "fingerprint") is alert
 

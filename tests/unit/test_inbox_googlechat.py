@@ -88,6 +88,12 @@ async def test_a_message_is_made(peer: Peer) -> None:
     ]
 
 
+async def test_a_log_in_a_card_is_a_block_of_code(peer: Peer) -> None:
+    log = paragraph("<code>line 1<br>&lt;line 2&gt;</code>")
+    assert (await peer.post(CHAT, cards(card(log)))).status == 200
+    assert "<pre>line 1\n&lt;line 2&gt;</pre>" in (await peer.get("/")).text
+
+
 class TestOnce:
     async def test_the_same_request_makes_no_second_message(self, peer: Peer) -> None:
         first = await peer.post(f"{CHAT}&requestId=r-1", {"text": "first"})

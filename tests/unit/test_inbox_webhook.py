@@ -1,5 +1,6 @@
 """The inbox as a webhook: CloudEvents, sent as Standard Webhooks says."""
 
+import asyncio
 import base64
 import hashlib
 import hmac
@@ -71,6 +72,23 @@ async def test_a_repeat_is_counted_and_no_second_message(peer: Peer) -> None:
     first, second = await peer.messages()
     assert (first["repeats"], second["repeats"]) == (1, 0)
     assert first["headers"]["webhook-timestamp"] == str(int(START.timestamp()))
+
+
+async def test_bytes_that_are_no_text_spoil_nothing(peer: Peer) -> None:
+    """In a header any byte may stand; one such delivery must not take the list from everybody."""
+    body = msgspec.json.encode(EVENT)
+    head = (
+        b"POST /webhook/workshop/bookshop/hook HTTP/1.1\r\nHost: inbox\r\nConnection: close\r\n"
+        b"Content-Type: application/cloudevents+json; x=\xff\r\nwebhook-id: \xff\xfe\r\n"
+        b"webhook-timestamp: %d\r\nContent-Length: %d\r\n\r\n"
+    ) % (peer.now.timestamp(), len(body))
+    assert peer.client.port
+    reader, writer = await asyncio.open_connection("127.0.0.1", peer.client.port)
+    writer.write(head + body)
+    assert (await reader.read()).startswith(b"HTTP/1.1 204")
+    writer.close()
+    (message,) = await peer.messages()
+    assert message["event"] == "\ufffd\ufffd"
 
 
 async def test_nobody_is_limited(peer: Peer) -> None:

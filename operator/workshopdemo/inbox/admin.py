@@ -2,7 +2,8 @@
 
 import asyncio
 import logging
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Sequence
+from contextlib import suppress
 from datetime import datetime
 from importlib import resources
 from typing import Final, TypeVar
@@ -13,7 +14,7 @@ from aiohttp import web
 from workshopdemo.inbox import page, shown, views
 from workshopdemo.inbox.faults import Fault, Faults, Name, TooManyFaultsError
 from workshopdemo.inbox.keys import Keys
-from workshopdemo.inbox.message import DIALECTS, Filter
+from workshopdemo.inbox.message import DIALECTS, Filter, Message
 from workshopdemo.inbox.rates import RateLimits
 from workshopdemo.inbox.receivers.webhook import decode_key
 from workshopdemo.inbox.store import Store
@@ -88,15 +89,23 @@ class Admin:
         answer = web.StreamResponse(headers=_SAFE)
         answer.content_type = "application/json"
         await answer.prepare(request)
+        with suppress(ConnectionResetError):  # whoever hangs up has read enough
+            await self._write(answer, found, dropped)
+        return answer
+
+    async def _write(
+        self, answer: web.StreamResponse, messages: Sequence[Message], dropped: int
+    ) -> None:
+        """One by one, with a pause after each.
+
+        All at once would take much memory, and keep those waiting who deliver meanwhile.
+        """
         await answer.write(b'{"messages":[')
         now = self._now()
-        for place, one in enumerate(found):
-            # One by one, and with a pause: all at once would take much memory, and keep those who
-            # deliver meanwhile waiting for seconds.
+        for place, one in enumerate(messages):
             await answer.write(b"," * bool(place) + msgspec.json.encode(shown.message(one, now)))
             await asyncio.sleep(0)
         await answer.write(b'],"dropped":%d}' % dropped)
-        return answer
 
     async def _clear(self, request: web.Request) -> web.Response:
         return _json({"deleted": self._store.clear(_filter(request))})

@@ -56,10 +56,15 @@ class Delivery:
     address: Address
     query: Mapping[str, str]
     headers: Mapping[str, str]
-    """By name, in any case."""
+    """By name in small letters; only those that say something about it and open no door."""
 
     body: bytes
     received: datetime
+
+    @property
+    def media_type(self) -> str:
+        """The content type without its parameters."""
+        return self.headers.get("content-type", "").partition(";")[0].strip().lower()
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -168,11 +173,6 @@ class Message:
 
     repeats: int = 0
     last_received: datetime | None = None
-
-    def repeat(self, at: datetime) -> None:
-        """It came once more."""
-        self.repeats += 1
-        self.last_received = at
 
 
 def rfc3339(time: datetime) -> str:

@@ -4,7 +4,7 @@ import asyncio
 import logging
 import socket
 import struct
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Final
@@ -30,6 +30,7 @@ _MOST_BUSY: Final = 128
 """Deliveries at the same time: each may hold a body while a fault delays it."""
 
 _READ_SECONDS: Final = 15.0
+_HARMLESS: Final = ("content-type", "webhook-id", "webhook-timestamp", "webhook-signature")
 
 logger = logging.getLogger(__name__)
 
@@ -146,7 +147,7 @@ class Inbox:
             Delivery(
                 address=address,
                 query=request.query,
-                headers=request.headers,
+                headers=_harmless(request.headers),
                 body=body,
                 received=self._now(),
             ),
@@ -208,6 +209,15 @@ def _in_space(request: web.Request) -> Address:
     """A namespace has no dot, the name of a demo may have some."""
     namespace, _, demo = request.match_info["space"].partition(".")
     return Address(namespace, demo, request.query.get("target", ""), "GoogleChat")
+
+
+def _harmless(headers: Mapping[str, str]) -> dict[str, str]:
+    """Those worth keeping, as text: in a header any byte may stand, and JSON has no room for it."""
+    return {
+        name: headers[name].encode("utf-8", "surrogateescape").decode("utf-8", "replace")[:1024]
+        for name in _HARMLESS
+        if name in headers
+    }
 
 
 def _nobody(dialect: Dialect) -> Address:

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
+from datetime import datetime
 from typing import Final
 
 from workshopdemo.inbox.message import Address, Filter, Message
@@ -89,8 +90,10 @@ class Store:
         self.counts(message.address).stored += 1
         self._make_room(message.id)
 
-    def repeated(self, message: Message) -> None:
+    def repeat(self, message: Message, at: datetime) -> None:
         """It came again, and may have grown by it."""
+        message.repeats += 1
+        message.last_received = at
         self._weigh(message)
         self.counts(message.address).repeats += 1
         self._make_room(message.id)

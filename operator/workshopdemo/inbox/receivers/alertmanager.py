@@ -104,7 +104,7 @@ class Alertmanager:
                     address=delivery.address,
                     received=now,
                     body=msgspec.json.encode(posted.raw),
-                    headers={"content-type": delivery.headers.get("Content-Type", "")},
+                    headers=delivery.headers,
                     event=event,
                     alert=new,
                 )
@@ -114,8 +114,7 @@ class Alertmanager:
         message.alert = _merge(message.alert, new, now)
         message.alert.note(now)
         message.body = msgspec.json.encode(posted.raw)
-        message.repeat(now)
-        self._store.repeated(message)
+        self._store.repeat(message, now)
 
     def _say(self, status: int, words: str) -> Reply:
         return Reply(
@@ -143,9 +142,10 @@ class _SchemaError(Exception):
 def _parse(delivery: Delivery) -> list[_Posted]:
     if not delivery.address.is_valid:
         raise RefusedError(404, "path was not found")
-    content_type = delivery.headers.get("Content-Type", "").partition(";")[0].strip().lower()
-    if content_type != "application/json":
-        words = f'unsupported media type "{content_type}", only [application/json] are allowed'
+    if delivery.media_type != "application/json":
+        words = (
+            f'unsupported media type "{delivery.media_type}", only [application/json] are allowed'
+        )
         raise RefusedError(415, words)
     if not delivery.body.strip():
         raise _SchemaError(_REQUIRED, "alerts in body is required")

@@ -47,7 +47,7 @@ class AlertmanagerWebhook:
                     address=Address(namespace, demo, receiver, self.dialect),
                     received=delivery.received,
                     body=msgspec.json.encode({**notification, "alerts": alerts}),
-                    headers={"content-type": delivery.headers.get("Content-Type", "")},
+                    headers=delivery.headers,
                 )
             )
         return Reply()

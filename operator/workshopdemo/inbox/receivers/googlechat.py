@@ -103,14 +103,13 @@ class GoogleChat:
         if known and not request:
             raise RefusedError(409, "A message with this custom ID exists already.")
         if known:
-            known.repeat(delivery.received)
-            self._store.repeated(known)
+            self._store.repeat(known, delivery.received)
             return _created(known)
         message = Message(
             address=delivery.address,
             received=delivery.received,
             body=delivery.body,
-            headers={"content-type": delivery.headers.get("Content-Type", "")},
+            headers=delivery.headers,
             event=event,
             thread=self._thread(delivery, body),
         )

@@ -63,7 +63,7 @@ class Slack:
                 address=delivery.address,
                 received=delivery.received,
                 body=delivery.body,
-                headers={"content-type": delivery.headers.get("Content-Type", "")},
+                headers=delivery.headers,
             )
         )
         return Reply(body=b"ok")
@@ -98,12 +98,11 @@ def _check(delivery: Delivery) -> None:
 
 
 def _payload(delivery: Delivery) -> Json:
-    content_type = delivery.headers.get("Content-Type", "").partition(";")[0].strip().lower()
     try:
         payload = reading.parse(delivery.body)
     except reading.NotJsonError as error:
         raise RefusedError(400, "invalid_payload") from error
-    if content_type != "application/json" or not isinstance(payload, dict):
+    if delivery.media_type != "application/json" or not isinstance(payload, dict):
         raise RefusedError(400, "invalid_payload")
     return payload
 

@@ -6,6 +6,7 @@ from datetime import datetime
 from workshopdemo.inbox.card import (
     Bar,
     Card,
+    Code,
     Fields,
     Heading,
     Line,
@@ -51,7 +52,7 @@ def _card(card: Json) -> Iterator[Part]:
 
 def _widget(widget: Json) -> Iterator[Part]:
     if "textParagraph" in widget:
-        yield Paragraph(html_line(text(mapping(widget["textParagraph"]).get("text"))))
+        yield _paragraph(html_line(text(mapping(widget["textParagraph"]).get("text"))))
     elif "decoratedText" in widget:
         yield from _decorated(mapping(widget["decoratedText"]))
     elif "buttonList" in widget:
@@ -65,6 +66,13 @@ def _widget(widget: Json) -> Iterator[Part]:
                 yield from _widget(mapping(inner))
     else:
         yield Small(plain(f"[{', '.join(sorted(widget))}]"))
+
+
+def _paragraph(line: Line) -> Part:
+    """Lines that are code from end to end are a block."""
+    if all(span.style == "code" or not span.text.strip() for span in line):
+        return Code("".join(span.text for span in line))
+    return Paragraph(line)
 
 
 def _decorated(decorated: Json) -> Iterator[Part]:
