@@ -522,6 +522,17 @@ class TestPage:
         words = (await self.page(peer)).words
         assert "safe⟨U+202E⟩exe.txt⟨U+001B⟩[31m⟨U+0000⟩" in words
 
+    async def test_endless_lists_end(self, peer: Peer) -> None:
+        fields = [{"title": "title", "value": "value"}] * 200
+        await peer.post(SLACK, {"attachments": [{"text": "x", "fields": fields}] * 90})
+        alerts = [{"status": "firing", "labels": {"alertname": "A"}}] * 2000
+        await peer.post("/alertmanager-webhook", {"version": "4", "alerts": alerts})
+        page = await self.page(peer)
+        assert "… and 65 more" in page.words
+        assert "… and 1975 more" in page.words
+        tags = [tag for tag, _ in page.tags]
+        assert (tags.count("section"), tags.count("dd")) == (50, 25 * 25)
+
     async def test_a_bar_has_the_colour_that_was_asked_for(self, peer: Peer) -> None:
         for colour in ("danger", "#36C5F0", "red"):
             attachment = {"color": colour, "text": "x"}

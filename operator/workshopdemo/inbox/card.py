@@ -104,6 +104,11 @@ def line_text(line: Line) -> str:
     )
 
 
+def more(count: int) -> "tuple[Part, ...]":
+    """What stands below where so many could not be shown."""
+    return (Small(plain(f"… and {count} more")),) if count > 0 else ()
+
+
 def one_line(text: str) -> str:
     """The beginning, as a title."""
     joined = " ".join(text.split())

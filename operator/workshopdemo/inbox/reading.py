@@ -10,6 +10,9 @@ from workshopdemo.inbox.message import Json
 
 _DEEPEST: Final = 64
 
+SHOWN: Final = 25
+"""Of a list, on a page: a hostile one can have tens of thousands."""
+
 _RFC3339: Final = re.compile(
     r"\d{4}-\d\d-\d\d[Tt]\d\d:\d\d:\d\d(\.\d{1,9})?([Zz]|[+-]\d\d:\d\d)"  # all that 3.11 parses
 )
@@ -52,6 +55,11 @@ def mapping(value: object) -> Json:
 def sequence(value: object) -> list[object]:
     """The JSON array, or an empty one where there is something else."""
     return value if isinstance(value, list) else []
+
+
+def objects(value: object, most: int = SHOWN) -> list[Json]:
+    """The objects of the JSON array, as many of the first as anybody would look at."""
+    return [mapping(one) for one in sequence(value)[:most]]
 
 
 def text(value: object) -> str:

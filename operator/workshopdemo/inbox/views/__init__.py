@@ -4,6 +4,8 @@ from collections.abc import Callable
 from datetime import datetime
 from typing import Final
 
+import msgspec
+
 from workshopdemo.inbox import reading
 from workshopdemo.inbox.card import Card
 from workshopdemo.inbox.message import Dialect, Json, Message
@@ -22,5 +24,5 @@ _VIEWS: Final[dict[Dialect, View]] = {
 
 def card(message: Message, now: datetime) -> Card:
     """The message for people, as it is now: alerts change by the clock."""
-    body = reading.mapping(reading.parse(message.body))
+    body = reading.mapping(msgspec.json.decode(message.body))
     return _VIEWS[message.address.dialect](body, message, now)

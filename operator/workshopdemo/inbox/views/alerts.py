@@ -16,12 +16,13 @@ from workshopdemo.inbox.card import (
     Small,
     Span,
     Tone,
+    more,
     one_line,
     plain,
 )
 from workshopdemo.inbox.markup import is_link
 from workshopdemo.inbox.message import Alert, Json, Message, rfc3339
-from workshopdemo.inbox.reading import mapping, sequence, text
+from workshopdemo.inbox.reading import SHOWN, mapping, sequence, text
 
 _COLOURS: Final[dict[Tone, str]] = {"bad": "#e01e5a", "good": "#2eb67d", "quiet": "#8a8f98"}
 _FIRST: Final = ("summary", "description", "message")
@@ -45,9 +46,10 @@ def notification_view(body: Json, _message: Message, _now: datetime) -> Card:
     """The card of what a real Alertmanager tells of a group of alerts."""
     alerts = [mapping(one) for one in sequence(body.get("alerts"))]
     firing = [one for one in alerts if one.get("status") == "firing"]
+    left = more(len(alerts) - SHOWN)
     word = f"FIRING:{len(firing)}" if firing else f"RESOLVED:{len(alerts)}"
-    bars = tuple(_notified(one) for one in alerts)
-    return Card(_title(word, alerts[0] if alerts else {}), bars)
+    bars = tuple(_notified(one) for one in alerts[:SHOWN])
+    return Card(_title(word, alerts[0] if alerts else {}), (*bars, *left))
 
 
 def _notified(alert: Json) -> Bar:
@@ -77,7 +79,7 @@ def _alert(alert: Json) -> Iterator[Part]:
     for field in _FIRST:
         if annotations.get(field):
             yield Paragraph(plain(text(annotations[field])))
-    others = [(one, text(value)) for one, value in annotations.items() if one not in _FIRST]
+    others = [(one, text(value)) for one, value in annotations.items() if one not in _FIRST][:SHOWN]
     short = tuple((plain(one), _value(value)) for one, value in others if "\n" not in value)
     if short:
         yield Fields(short)

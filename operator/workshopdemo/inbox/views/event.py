@@ -7,7 +7,7 @@ import msgspec
 
 from workshopdemo.inbox.card import Bar, Card, Code, Fields, Part, Small, one_line, plain
 from workshopdemo.inbox.message import Json, Message
-from workshopdemo.inbox.reading import mapping, text
+from workshopdemo.inbox.reading import SHOWN, mapping, text
 
 _MOST_CODE = 4000
 _ATTRIBUTES = ("type", "source", "subject", "time", "id")
@@ -22,7 +22,8 @@ def view(body: Json, message: Message, _now: datetime) -> Card:
 def _parts(body: Json, message: Message) -> Iterator[Part]:
     known = [(name, body[name]) for name in _ATTRIBUTES if body.get(name)]
     yield Fields(tuple((plain(name), plain(text(value))) for name, value in known))
-    logs = {name: value for name, value in mapping(body.get("data")).items() if _is_block(value)}
+    blocks = [one for one in mapping(body.get("data")).items() if _is_block(one[1])]
+    logs = dict(blocks[:SHOWN])
     data = body.get("data")
     if logs and isinstance(data, dict):
         data = {name: value for name, value in data.items() if name not in logs}

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator
 from datetime import datetime
+from typing import Final
 
 from workshopdemo.inbox.card import (
     Bar,
@@ -21,15 +22,18 @@ from workshopdemo.inbox.card import (
 )
 from workshopdemo.inbox.markup import as_is, chat_parts, html_line, is_link
 from workshopdemo.inbox.message import Json, Message
-from workshopdemo.inbox.reading import mapping, sequence, text
+from workshopdemo.inbox.reading import mapping, objects, text
 from workshopdemo.inbox.receivers.chat_schema import json_names
+
+_MOST_WIDGETS: Final = 100
+"""In a card, by Google Chat's own limit."""
 
 
 def view(body: Json, _message: Message, _now: datetime) -> Card:
     """The card of a message."""
     message = mapping(json_names(body))
     words = chat_parts(text(message.get("text")), as_is)
-    cards = [mapping(mapping(one).get("card")) for one in sequence(message.get("cardsV2"))]
+    cards = [mapping(one.get("card")) for one in objects(message.get("cardsV2"))]
     shown = [tuple(_card(one)) for one in cards]
     title = words[:1] or [part for parts in shown[:1] for part in parts[:1]]
     return Card(one_line(parts_text(title)), (*words, *(Bar("", parts) for parts in shown)))
@@ -41,12 +45,12 @@ def _card(card: Json) -> Iterator[Part]:
         yield Heading(text(header.get("title")))
         if header.get("subtitle"):
             yield Small(plain(text(header.get("subtitle"))))
-    for place, section in enumerate(map(mapping, sequence(card.get("sections")))):
+    for place, section in enumerate(objects(card.get("sections"), _MOST_WIDGETS)):
         if place or header:
             yield Rule()
         if section.get("header"):
             yield Heading(_words(section.get("header")))
-        for widget in map(mapping, sequence(section.get("widgets"))):
+        for widget in objects(section.get("widgets"), _MOST_WIDGETS):
             yield from _widget(widget)
 
 
@@ -56,14 +60,14 @@ def _widget(widget: Json) -> Iterator[Part]:
     elif "decoratedText" in widget:
         yield from _decorated(mapping(widget["decoratedText"]))
     elif "buttonList" in widget:
-        buttons = sequence(mapping(widget["buttonList"]).get("buttons"))
-        yield Small(tuple(_button(mapping(one)) for one in buttons))
+        buttons = objects(mapping(widget["buttonList"]).get("buttons"))
+        yield Small(tuple(_button(one) for one in buttons))
     elif "divider" in widget:
         yield Rule()
     elif "columns" in widget:
-        for column in sequence(mapping(widget["columns"]).get("columnItems")):
-            for inner in sequence(mapping(column).get("widgets")):
-                yield from _widget(mapping(inner))
+        for column in objects(mapping(widget["columns"]).get("columnItems")):
+            for inner in objects(column.get("widgets")):
+                yield from _widget(inner)
     else:
         yield Small(plain(f"[{', '.join(sorted(widget))}]"))
 

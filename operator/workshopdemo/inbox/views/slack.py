@@ -17,16 +17,20 @@ from workshopdemo.inbox.card import (
     Small,
     Span,
     line_text,
+    more,
     one_line,
     parts_text,
     plain,
 )
 from workshopdemo.inbox.markup import as_is, chat_line, chat_parts, is_link, slack_unescape
 from workshopdemo.inbox.message import Json, Message
-from workshopdemo.inbox.reading import mapping, sequence, text
+from workshopdemo.inbox.reading import SHOWN, mapping, objects, sequence, text
 
 _TITLE: Final = 400
 """Characters of the text that may come to a title once the marks are gone."""
+
+_MOST_BLOCKS: Final = 50
+"""In a message, by Slack's own limit."""
 
 _COLOURS: Final = {"good": "#2eb67d", "warning": "#ecb22e", "danger": "#e01e5a"}
 
@@ -38,8 +42,9 @@ def view(body: Json, _message: Message, _now: datetime) -> Card:
     parts: list[Part] = blocks or chat_parts(words, slack_unescape)
     parts.extend(
         Bar(colour(text(attachment.get("color"))), tuple(_attachment(attachment)))
-        for attachment in map(mapping, sequence(body.get("attachments")))
+        for attachment in objects(body.get("attachments"))
     )
+    parts.extend(more(len(sequence(body.get("attachments"))) - SHOWN))
     return Card(_title(words) or one_line(parts_text(parts)), tuple(parts))
 
 
@@ -66,7 +71,7 @@ def _legacy(attachment: Json) -> Iterator[Part]:
         yield Heading(slack_unescape(title))
     words = text(attachment.get("text")) or text(attachment.get("fallback"))
     yield from chat_parts(words, slack_unescape)
-    fields = [mapping(one) for one in sequence(attachment.get("fields"))]
+    fields = objects(attachment.get("fields"))
     if fields:
         yield Fields(
             tuple(
@@ -81,7 +86,7 @@ def _legacy(attachment: Json) -> Iterator[Part]:
 
 
 def _blocks(value: object) -> Iterator[Part]:
-    for block in map(mapping, sequence(value)):
+    for block in objects(value, _MOST_BLOCKS):
         yield from _block(block)
 
 
@@ -91,14 +96,14 @@ def _block(block: Json) -> Iterator[Part]:
             yield Heading(_words(mapping(block.get("text"))))
         case "section":
             yield from _text(mapping(block.get("text")))
-            fields = [mapping(one) for one in sequence(block.get("fields"))]
+            fields = objects(block.get("fields"))
             if fields:
                 yield Fields(tuple(_field(one) for one in fields))
         case "context":
-            elements = [mapping(one) for one in sequence(block.get("elements"))]
+            elements = objects(block.get("elements"))
             yield Small(_joined([_element(one) for one in elements], " · "))
         case "actions":
-            elements = [mapping(one) for one in sequence(block.get("elements"))]
+            elements = objects(block.get("elements"))
             yield Small(_joined([_button(one) for one in elements], " · "))
         case "divider":
             yield Rule()
