@@ -119,7 +119,10 @@ def _choices(scene: Scene) -> str:
     wanted = scene.wanted
     demos = [("all demos", wanted._replace(namespace=None, demo=None, target=None))]
     demos.extend(
-        (f"{namespace}/{name}", wanted._replace(namespace=namespace, demo=name, target=None))
+        (
+            "/".join(part for part in (namespace, name) if part) or "without a demo",
+            wanted._replace(namespace=namespace, demo=name, target=None),
+        )
         for namespace, name in scene.demos[:_MOST_DEMOS]
     )
     kinds = [("all kinds", wanted._replace(dialect=None))]

@@ -58,7 +58,7 @@ def _notified(alert: Json) -> Bar:
     times = " · ".join(
         f"{name} {text(alert.get(field))}"
         for name, field in (("since", "startsAt"), ("until", "endsAt"))
-        if not (firing and field == "endsAt")
+        if alert.get(field) and not (firing and field == "endsAt")
     )
     badge = Badge("FIRING" if firing else "RESOLVED", tone)
     return Bar(_COLOURS[tone], (badge, *_alert(alert), Small(plain(times))))
