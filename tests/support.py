@@ -13,7 +13,7 @@ import yaml
 from workshopdemo import names
 from workshopdemo.cluster import Cache
 from workshopdemo.cluster.port import Access
-from workshopdemo.errors import ClusterError, NotFoundError
+from workshopdemo.errors import ClusterError, ConflictError, NotFoundError
 from workshopdemo.names import DemoKey
 from workshopdemo.settings import Settings
 
@@ -45,6 +45,7 @@ def with_defaults(value: Any, schema: Mapping[str, Any]) -> Any:
 def demo_body(
     *jobs: Mapping[str, Any],
     cron_jobs: Sequence[Mapping[str, Any]] = (),
+    targets: Sequence[Mapping[str, Any]] = (),
     name: str = "bookshop",
     namespace: str = "workshop",
     uid: str = "demo-uid-1",
@@ -52,6 +53,12 @@ def demo_body(
     status: Mapping[str, Any] | None = None,
 ) -> dict[str, Any]:
     """A WorkshopDemo as the API server gives it."""
+    spec: dict[str, Any] = {
+        "jobs": [dict(job) for job in jobs],
+        "cronJobs": [dict(one) for one in cron_jobs],
+    }
+    if targets:
+        spec["notifications"] = {"targets": [dict(target) for target in targets]}
     return {
         "apiVersion": names.API_VERSION,
         "kind": names.KIND,
@@ -62,10 +69,7 @@ def demo_body(
             "generation": generation,
             "resourceVersion": "1",
         },
-        "spec": with_defaults(
-            {"jobs": [dict(job) for job in jobs], "cronJobs": [dict(one) for one in cron_jobs]},
-            SCHEMA["properties"]["spec"],
-        ),
+        "spec": with_defaults(spec, SCHEMA["properties"]["spec"]),
         "status": dict(status or {}),
     }
 
@@ -177,9 +181,10 @@ class FakeCluster:
         key: DemoKey,
         *jobs: Mapping[str, Any],
         cron_jobs: Sequence[Mapping[str, Any]] = (),
+        targets: Sequence[Mapping[str, Any]] = (),
     ) -> None:
         body = self.demos[key]
-        body["spec"] = demo_body(*jobs, cron_jobs=cron_jobs)["spec"]
+        body["spec"] = demo_body(*jobs, cron_jobs=cron_jobs, targets=targets)["spec"]
         body["metadata"]["generation"] += 1
         self.add_demo(body)
 
@@ -246,7 +251,22 @@ class FakeCluster:
         if key not in self.demos:
             raise NotFoundError("gone")
         body = self.demos[key]
+        self._check_version(demo, body)
         body["status"] = copy.deepcopy(demo["status"])
+        body["metadata"]["resourceVersion"] = self._next()
+        return copy.deepcopy(body)
+
+    async def annotate(
+        self, kind: str, namespace: str, name: str, version: str, annotations: dict[str, str]
+    ) -> dict[str, Any]:
+        self._write(f"annotate {kind} {name}")
+        body = self.objects.get((kind, namespace, name))
+        if body is None:
+            raise NotFoundError("gone")
+        if body["metadata"]["resourceVersion"] != version:
+            raise ConflictError("modified")
+        known = body["metadata"].get("annotations") or {}
+        body["metadata"]["annotations"] = known | annotations
         body["metadata"]["resourceVersion"] = self._next()
         return copy.deepcopy(body)
 
@@ -284,8 +304,17 @@ class FakeCluster:
             if namespace in (None, key.namespace):
                 yield body
 
+    async def machine_addresses(self) -> list[str]:
+        return ["10.0.0.1"]
+
     async def serves_demos(self) -> bool:
         return "serves" not in self.failures
+
+    @staticmethod
+    def _check_version(wanted: dict[str, Any], body: dict[str, Any]) -> None:
+        version = wanted["metadata"].get("resourceVersion")
+        if version is not None and version != body["metadata"]["resourceVersion"]:
+            raise ConflictError("modified")
 
     def _next(self) -> str:
         self._version += 1

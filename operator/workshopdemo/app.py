@@ -4,6 +4,7 @@ import asyncio
 import logging
 import random
 import signal
+import uuid
 from collections.abc import Iterator
 from contextlib import suppress
 from datetime import UTC, datetime
@@ -12,21 +13,32 @@ from typing import Any, Final
 import kopf
 
 from workshopdemo import handlers, names, story
+from workshopdemo.addressbook import AddressBook
 from workshopdemo.cluster import Cache
 from workshopdemo.cluster.access import obstacles
 from workshopdemo.cluster.api import ApiServer
 from workshopdemo.cluster.port import Cluster
+from workshopdemo.courier import Courier, LineKey
 from workshopdemo.errors import ClusterError, DeadWatchError
+from workshopdemo.ledger import Ledger
 from workshopdemo.names import DemoKey
+from workshopdemo.notify.guard import Guard
+from workshopdemo.notify.resolver import SystemResolver
+from workshopdemo.notify.sender import Sender
 from workshopdemo.probes import Probes
 from workshopdemo.queue import WorkQueue
 from workshopdemo.reconcile import Reconciler
 from workshopdemo.settings import Settings
+from workshopdemo.surroundings import Surroundings
 
 logger = logging.getLogger(__name__)
 
 _STALLED_AFTER: Final = 120.0
 """Seconds without any progress, although something is due, after which the operator is dead."""
+
+_LINES: Final = 2000
+"""Lines of notifications that are served at the same time. One that waits for a slow receiver costs
+next to nothing; one that waits for its turn would be delayed by those who are slow."""
 
 _SIGNALS: Final = (signal.SIGTERM, signal.SIGINT)
 _KIND_PAUSE: Final = 1.0
@@ -40,13 +52,16 @@ async def run(settings: Settings) -> None:
     loop = asyncio.get_running_loop()
     cluster = ApiServer()
     cache = Cache()
-    queue: WorkQueue[DemoKey] = WorkQueue(clock=loop.time, rng=random.Random())  # noqa: S311
+    rng = random.Random()  # noqa: S311 - for jitter
+    queue: WorkQueue[DemoKey] = WorkQueue(clock=loop.time, rng=rng)
+    post = _PostOffice(cluster, cache, queue, settings, rng)
     reconciler = Reconciler(
         cluster=cluster,
         cache=cache,
         settings=settings,
         stories=story.load(),
-        now=lambda: datetime.now(UTC),
+        courier=post.courier,
+        now=_now,
         clock=loop.time,
     )
     problems: list[str] = ["the operator is starting"]
@@ -63,6 +78,7 @@ async def run(settings: Settings) -> None:
                 tasks.create_task(queue.run(reconciler.reconcile, settings.concurrency)),
                 tasks.create_task(_resync(cluster, cache, queue, settings)),
                 tasks.create_task(_watch_access(cluster, settings, problems)),
+                tasks.create_task(post.run()),
             ]
             if await _await_kind(cluster):
                 await _run_kopf(settings, cache, queue)
@@ -70,7 +86,60 @@ async def run(settings: Settings) -> None:
                 task.cancel()
     finally:
         await probes.stop()
+        await post.close()
         await cluster.close()
+
+
+def _now() -> datetime:
+    return datetime.now(UTC)
+
+
+class _PostOffice:
+    """All that sends notifications."""
+
+    def __init__(
+        self,
+        cluster: Cluster,
+        cache: Cache,
+        queue: WorkQueue[DemoKey],
+        settings: Settings,
+        rng: random.Random,
+    ) -> None:
+        clock = asyncio.get_running_loop().time
+        self._lines: WorkQueue[LineKey] = WorkQueue(clock=clock, rng=rng)
+        self._surroundings = Surroundings(cluster, settings.api_host)
+        self._resolver = SystemResolver()
+        guard = Guard(
+            allowed=settings.allowed_hosts,
+            inbox_url=settings.inbox_url,
+            forbidden=self._surroundings.addresses,
+            resolve=self._resolver,
+        )
+        self._sender = Sender(guard, now=_now)
+        self.courier = Courier(
+            queue=self._lines,
+            book=AddressBook(cluster, settings),
+            ledger=Ledger(cluster, cache),
+            sender=self._sender,
+            # Outside a cluster each process is an operator of its own.
+            identity=settings.identity or uuid.uuid4().hex,
+            wake=queue.wake,
+            clock=clock,
+            now=_now,
+            rng=rng,
+        )
+
+    async def run(self) -> None:
+        """Send until cancelled; nothing before it is known where nothing may be sent."""
+        async with asyncio.TaskGroup() as tasks:
+            tasks.create_task(self._surroundings.watch())
+            await self._surroundings.known.wait()
+            await self._lines.run(self.courier.serve, _LINES)
+
+    async def close(self) -> None:
+        """Let go of connections and threads."""
+        await self._sender.close()
+        self._resolver.close()
 
 
 async def _await_kind(cluster: Cluster) -> bool:

@@ -36,8 +36,14 @@ class ForbiddenError(ClusterError):
     reason = "Forbidden"
 
 
+class ConflictError(ClusterError):
+    """409: the object is not any more what it was read as."""
+
+    reason = "Conflict"
+
+
 class RejectedError(ClusterError):
-    """400, 409 or 422: the API server refuses this very object; a retry alone will not help."""
+    """400 or 422: the API server refuses this very object; a retry alone will not help."""
 
     reason = "ApplyRejected"
     retriable = False
@@ -62,3 +68,7 @@ class DeadWatchError(WorkshopDemoError):
 
 class RefusedAddressError(WorkshopDemoError):
     """A target's address is none that a demo may reach; the sentence names no secret."""
+
+
+class TargetConfigError(WorkshopDemoError):
+    """What a target needs is not there; the sentence names it, and no secret."""

@@ -57,6 +57,9 @@ class Child:
     scheduled: str | None
     """Time by the schedule, of a Job that a CronJob made."""
 
+    marks: Mapping[str, str]
+    """Its annotations with the ledger of notifications."""
+
     @property
     def intended(self) -> Object:
         """The object without its status; empty for a Pod, which no plan speaks of."""
@@ -98,6 +101,11 @@ def child_of(kind: str, body: Mapping[str, Any]) -> Child:
         controller=names.controller_of(metadata),
         terminating="deletionTimestamp" in metadata,
         scheduled=annotations.get(_SCHEDULED_ANNOTATION),
+        marks={
+            name: str(value)
+            for name, value in annotations.items()
+            if name.startswith(names.LEDGER_PREFIX)
+        },
     )
 
 

@@ -25,6 +25,9 @@ class Memory:
     checked: dict[str, tuple[int, str]] = field(default_factory=dict)
     """Version and intent of each child that was found to be as planned, by its UID."""
 
+    demo_uid: str | None = None
+    """Whose it is."""
+
     leave_until: float = float("-inf")
     """The demo or its namespace is going: leave it alone until then."""
 

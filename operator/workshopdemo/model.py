@@ -282,7 +282,7 @@ class Delivery(Struct, frozen=True, kw_only=True):
     job: str | None = None
     outcome: Notice
     target: str
-    state: Literal["Pending", "Delivered", "Failed", "Withdrawn"] = "Pending"
+    state: Literal["Pending", "Delivered", "Refused", "Failed", "Withdrawn"] = "Pending"
     code: int | None = None
     attempts: int = 0
     latency: str | None = None
@@ -304,11 +304,11 @@ class TargetStatus(Struct, frozen=True, kw_only=True):
 
 
 class NotificationsStatus(Struct, frozen=True, kw_only=True):
-    """Who was told what."""
+    """Who was told what. No count is left out: that nothing failed is worth reading."""
 
-    delivered: int = 0
-    pending: int = 0
-    failed: int = 0
+    delivered: int
+    pending: int
+    failed: int
     targets: tuple[TargetStatus, ...] = ()
     recent: tuple[Delivery, ...] = ()
 

@@ -15,6 +15,9 @@ CRD_NAME: Final = f"{PLURAL}.{GROUP}"
 FIELD_MANAGER: Final = "workshopdemo"
 """Owner of the fields we write by server-side apply (KEP-555)."""
 
+LEDGER_MANAGER: Final = f"{FIELD_MANAGER}-ledger"
+"""Owner of the ledger's annotations, so that no apply of an intent takes them away."""
+
 DEMO_LABEL: Final = f"{GROUP}/demo"
 DEMO_UID_LABEL: Final = f"{GROUP}/demo-uid"
 """On every child and its Pods: what the operator watches by, and prunes by."""
@@ -31,6 +34,9 @@ RUN_NOW_LABEL: Final = f"{GROUP}/run-now"
 
 INTENT_ANNOTATION: Final = f"{GROUP}/intent"
 """Digest of what the plan last asked of this object."""
+
+LEDGER_PREFIX: Final = f"notify.{GROUP}/"
+"""Annotations with the ledger of notifications, one a target."""
 
 POD_NAME_LIMIT: Final = 63
 """A Job's Pods are named after it, and a Pod's name becomes its host name (RFC 1123 label)."""

@@ -1,4 +1,4 @@
-"""One look at one demo: plan → apply → observe → status. Runs again whenever anything moved."""
+"""One look at one demo: plan → apply → observe → notify → status. Again whenever anything moved."""
 
 import logging
 from collections import defaultdict
@@ -6,8 +6,10 @@ from collections.abc import Callable
 from datetime import datetime
 from typing import Any, Final
 
+from workshopdemo.announce import Announcer
 from workshopdemo.apply import Applier
 from workshopdemo.cluster import Cache, Cluster
+from workshopdemo.courier import Courier
 from workshopdemo.errors import InvalidSpecError, NotFoundError
 from workshopdemo.gather import Gatherer
 from workshopdemo.look import Look, Memory
@@ -36,6 +38,7 @@ class Reconciler:
         cache: Cache,
         settings: Settings,
         stories: Stories,
+        courier: Courier,
         now: Callable[[], datetime],
         clock: Callable[[], float],
     ) -> None:
@@ -46,6 +49,7 @@ class Reconciler:
         self._clock = clock
         self._applier = Applier(cluster, cache)
         self._gatherer = Gatherer(cluster, cache, now)
+        self._announcer = Announcer(courier, now)
         interval = settings.status_interval_seconds
         self._teller = Teller(cluster, cache, interval=interval, now=now, clock=clock)
         self._memories: dict[DemoKey, Memory] = defaultdict(Memory)
@@ -59,7 +63,9 @@ class Reconciler:
         """
         body = self._cache.demo(key)
         if body is None or "deletionTimestamp" in body["metadata"]:
-            self._memories.pop(key, None)
+            memory = self._memories.pop(key, None)
+            if memory is not None and memory.demo_uid is not None:
+                self._announcer.leave(memory.demo_uid)
             return None
         memory = self._memories[key]
         if memory.leave_until > self._clock():
@@ -86,6 +92,7 @@ class Reconciler:
     async def _carry_out(
         self, demo: WorkshopDemo, metadata: dict[str, Any], memory: Memory
     ) -> float | None:
+        memory.demo_uid = demo.uid
         uids = {child.name: child.uid for child in self._cache.children(demo.uid, "CronJob")}
         look = Look(demo, build(demo, self._settings, uids), memory)
         await self._applier.apply(look)
@@ -96,7 +103,8 @@ class Reconciler:
             await self._teller.post(metadata, event)
         story = self._story(demo, look.plan)
         seen = observe(demo, jobs, cron_jobs, self._now())
-        status = status_of(demo, seen, None, story, self._now())
+        seen, notifications = self._announcer.announce(demo, seen)
+        status = status_of(demo, seen, notifications, story, self._now())
         early = await self._teller.tell(metadata, demo.status, status, memory)
         if early is None:
             told = [job.uid for known in cron_jobs.values() for job in known.removed]

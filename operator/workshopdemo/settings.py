@@ -38,6 +38,9 @@ class Settings:
     identity: str = ""
     """Which operator this is, where two might run for a moment: the name of its Pod."""
 
+    api_host: str = ""
+    """Address of the API server's Service, as Kubernetes tells every Pod."""
+
     inbox_url: str = ""
     """Root of the inbox, such as http://workshop-demo-inbox.workshop-system.svc:80; empty: none."""
 
@@ -69,6 +72,7 @@ def load(environment: Mapping[str, str]) -> Settings:
             "LogLevel", _choice(environment, "WORKSHOPDEMO_LOG_LEVEL", get_args(LogLevel))
         ),
         identity=environment.get("WORKSHOPDEMO_IDENTITY", "").strip(),
+        api_host=environment.get("KUBERNETES_SERVICE_HOST", "").strip(),
         inbox_url=environment.get("WORKSHOPDEMO_INBOX_URL", "").strip().rstrip("/"),
         allowed_hosts=_list(environment, "WORKSHOPDEMO_ALLOWED_HOSTS"),
     )

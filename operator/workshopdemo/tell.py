@@ -3,16 +3,18 @@
 import logging
 from collections.abc import Callable
 from datetime import datetime
-from typing import Any
+from typing import Any, Final
 
 import msgspec
 
 from workshopdemo import names
 from workshopdemo.cluster import Cache, Cluster
-from workshopdemo.errors import ClusterError, NotFoundError
+from workshopdemo.errors import ClusterError, ConflictError, NotFoundError
 from workshopdemo.look import Memory
 from workshopdemo.model import Status
 from workshopdemo.observe import Transition, format_time, transitions
+
+_CONFLICT_PAUSE: Final = 0.2
 
 logger = logging.getLogger(__name__)
 
@@ -57,15 +59,21 @@ class Teller:
         # are still one; after the status nobody would know that they are missing.
         for transition in transitions(told, status):
             await self.post(metadata, transition)
-        answer = await self._cluster.apply_status(
-            {
-                "apiVersion": names.API_VERSION,
-                "kind": names.KIND,
-                # With its UID, a namesake that came meanwhile is not told this one's story.
-                "metadata": {field: metadata[field] for field in ("name", "namespace", "uid")},
-                "status": msgspec.to_builtins(status),
-            }
-        )
+        identity = ("name", "namespace", "uid", "resourceVersion")
+        try:
+            answer = await self._cluster.apply_status(
+                {
+                    "apiVersion": names.API_VERSION,
+                    "kind": names.KIND,
+                    # With its UID, a namesake that came meanwhile is not told this one's story;
+                    # with its version, totals are never counted from a status that is old.
+                    "metadata": {field: metadata[field] for field in identity},
+                    "status": msgspec.to_builtins(status),
+                }
+            )
+        except ConflictError:
+            # The watch is about to tell what has changed.
+            return max(self._interval, _CONFLICT_PAUSE)
         memory.written = self._clock()
         self._cache.put_demo(answer)
         return None

@@ -18,6 +18,7 @@ from lightkube import codecs
 
 from workshopdemo import settings
 from workshopdemo.cluster import Access, access
+from workshopdemo.cluster.port import API_NAMESPACE, API_SERVICE
 from workshopdemo.inbox import settings as inbox_settings
 from workshopdemo.notify.allowed import AllowList
 
@@ -42,7 +43,8 @@ def verbs(needed: Iterable[Access]) -> dict[str, set[str]]:
 
 # What the operator itself says it needs.
 SERVED = verbs(access.REQUIRED)
-CRDS = verbs(access.DISCOVERY)
+DISCOVERED = verbs(access.DISCOVERY)
+API_ADDRESSES = verbs(access.API_DISCOVERY)
 NAMESPACES = verbs(access.NAMESPACE_DISCOVERY)
 
 
@@ -300,20 +302,30 @@ class TestRights:
     def test_whole_cluster(self, helm: str) -> None:
         objects = render(helm)
         assert rules(objects, "ClusterRole") == SERVED
-        assert rules(objects, "ClusterRole", "-discovery") == CRDS
-        assert not [each for each in objects if each["kind"] in {"Role", "RoleBinding"}]
+        assert rules(objects, "ClusterRole", "-discovery") == DISCOVERED
+        (role,) = [each for each in objects if each["kind"] == "Role"]
+        assert rules([role], "Role", "-api-addresses") == API_ADDRESSES
 
     def test_namespaces_by_name(self, helm: str) -> None:
         objects = render(helm, "--set=namespaces={one,two}", "--set=rbac.aggregate=false")
-        roles = [each for each in objects if each["kind"] == "Role"]
+        everything = [each for each in objects if each["kind"] == "Role"]
+        roles = [role for role in everything if role["metadata"]["namespace"] != API_NAMESPACE]
         assert {role["metadata"]["namespace"] for role in roles} == {"one", "two"}
         for role in roles:
             assert rules([role], "Role") == SERVED
         (cluster_role,) = [each for each in objects if each["kind"] == "ClusterRole"]
         assert rules([cluster_role], "ClusterRole", "-discovery") == {
-            **CRDS,
+            **DISCOVERED,
             **NAMESPACES,
         }
+
+    def test_of_the_namespace_default_only_the_api_servers_addresses(self, helm: str) -> None:
+        (role,) = [
+            each
+            for each in render(helm)
+            if each["kind"] == "Role" and each["metadata"]["namespace"] == API_NAMESPACE
+        ]
+        assert [rule["resourceNames"] for rule in role["rules"]] == [[API_SERVICE]]
 
     def test_people(self, helm: str) -> None:
         objects = render(helm)

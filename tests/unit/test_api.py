@@ -12,6 +12,7 @@ from lightkube import AsyncClient
 from workshopdemo.cluster import api
 from workshopdemo.errors import (
     ClusterError,
+    ConflictError,
     ForbiddenError,
     NotFoundError,
     RejectedError,
@@ -63,7 +64,7 @@ def status(code: int, message: str = "", **details: object) -> httpx2.Response:
         (status(403, "no"), ForbiddenError),
         (status(403, "no", causes=[{"reason": "NamespaceTerminating"}]), NotFoundError),
         (status(404), NotFoundError),
-        (status(409), RejectedError),
+        (status(409), ConflictError),
         (status(422), RejectedError),
         (status(429), UnavailableError),
         (status(500), UnavailableError),

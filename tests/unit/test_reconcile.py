@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 
+from office import SilentCourier
 from support import NOW, SETTINGS, CrashError, FakeCluster, demo_body, pod_body
 from workshopdemo import story
 from workshopdemo.cluster import Cache
@@ -40,6 +41,7 @@ class World:
             cache=self.cache,
             settings=self.settings,
             stories=story.load(),
+            courier=SilentCourier(),  # type: ignore[arg-type]
             now=lambda: NOW + timedelta(seconds=self.seconds),
             clock=lambda: self.seconds,
         )

@@ -51,9 +51,10 @@ missing one is named in the operator's log and on /readyz.
   verbs: [patch]
 # The Jobs of the demos. Server-side apply is a patch, and a create where there is nothing yet;
 # watched, to see them end and to put right what somebody changed; deleted when their entry goes.
+# What was told to whom is noted on them, and read again when somebody else wrote meanwhile.
 - apiGroups: [batch]
   resources: [jobs]
-  verbs: [list, watch, create, patch, delete]
+  verbs: [get, list, watch, create, patch, delete]
 # The CronJobs of the demos, likewise. Their names are plain, so one is read before it is first
 # written: an object of that name which is somebody else's is left alone.
 - apiGroups: [batch]
@@ -76,4 +77,9 @@ missing one is named in the operator's log and on /readyz.
 - apiGroups: [""]
   resources: [events]
   verbs: [list, create, patch]
+# The address and the credentials of a demo's notification target, in the demo's own namespace only,
+# by the name that the demo gives, at the time of sending. Never listed or watched.
+- apiGroups: [""]
+  resources: [secrets]
+  verbs: [get]
 {{- end -}}

@@ -4,29 +4,43 @@ from collections.abc import Sequence
 from typing import Final
 
 from workshopdemo import names
-from workshopdemo.cluster.port import Access, Cluster
+from workshopdemo.cluster.port import API_NAMESPACE, API_SERVICE, Access, Cluster
 from workshopdemo.errors import ClusterError
 
 REQUIRED: Final = (
     *(Access(verb, names.GROUP, names.PLURAL) for verb in ("list", "watch")),
     Access("patch", names.GROUP, f"{names.PLURAL}/status"),
-    *(Access(verb, "batch", "jobs") for verb in ("list", "watch", "create", "patch", "delete")),
     *(
         Access(verb, group, resource)
-        for group, resource in (("batch", "cronjobs"), ("", "persistentvolumeclaims"))
-        # get: before the first write, whether the name is somebody else's.
+        for group, resource in (
+            ("batch", "jobs"),
+            ("batch", "cronjobs"),
+            ("", "persistentvolumeclaims"),
+        )
+        # get: before the first write, whether the name is somebody else's; and of what the ledger
+        # of notifications is written on, when somebody else has written meanwhile.
         for verb in ("get", "list", "watch", "create", "patch", "delete")
     ),
     *(Access(verb, "", "pods") for verb in ("list", "watch")),
     Access("get", "", "pods/log"),
     *(Access(verb, "", "events") for verb in ("list", "create", "patch")),
+    Access("get", "", "secrets"),
 )
 """Every verb the operator uses on demos and their children; the chart grants these (a test)."""
 
-DISCOVERY: Final = tuple(
-    Access(verb, "apiextensions.k8s.io", "customresourcedefinitions") for verb in ("list", "watch")
+DISCOVERY: Final = (
+    # kopf notices by these when the CRD comes, goes or changes.
+    *(
+        Access(verb, "apiextensions.k8s.io", "customresourcedefinitions")
+        for verb in ("list", "watch")
+    ),
+    # Their addresses: no notification may go there.
+    Access("list", "", "nodes"),
 )
-"""Cluster-wide in any case: kopf notices by these when the CRD comes, goes or changes."""
+"""Cluster-wide in any case."""
+
+API_DISCOVERY: Final = (Access("get", "discovery.k8s.io", "endpointslices", API_SERVICE),)
+"""In `API_NAMESPACE`: the API server's addresses, where no notification may go either."""
 
 NAMESPACE_DISCOVERY: Final = tuple(Access(verb, "", "namespaces") for verb in ("list", "watch"))
 """Where only some namespaces are served, kopf watches for their coming and going."""
@@ -44,6 +58,7 @@ async def obstacles(cluster: Cluster, namespaces: Sequence[str]) -> list[str]:
         found = await _missing(cluster, discovery, None)
         for namespace in namespaces or (None,):
             found += await _missing(cluster, REQUIRED, namespace)
+        found += await _missing(cluster, API_DISCOVERY, API_NAMESPACE)
         if not await cluster.serves_demos():
             found.append(_NO_CRD)
     except ClusterError as error:

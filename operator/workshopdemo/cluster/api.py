@@ -9,6 +9,7 @@ import httpx2
 from lightkube import ALL_NS, ApiError, AsyncClient
 from lightkube.core.resource import ApiInfo
 from lightkube.generic_resource import (
+    GenericGlobalResource,
     GenericNamespacedResource,
     GenericNamespacedStatus,
     create_api_info,
@@ -20,9 +21,10 @@ from lightkube.resources.core_v1 import PodLog
 from lightkube.types import PatchType
 
 from workshopdemo import names
-from workshopdemo.cluster.port import Access, Object
+from workshopdemo.cluster.port import API_NAMESPACE, API_SERVICE, Access, Object
 from workshopdemo.errors import (
     ClusterError,
+    ConflictError,
     ForbiddenError,
     NotFoundError,
     RejectedError,
@@ -39,7 +41,8 @@ _NO_LOG: Final = re.compile(r"unable to retrieve container logs for \w+://[0-9a-
 _CHUNK: Final = 500
 _NOT_FOUND: Final = 404
 _FORBIDDEN: Final = 403
-_REJECTED: Final = frozenset({400, 409, 415, 422})
+_CONFLICT: Final = 409
+_REJECTED: Final = frozenset({400, 415, 422})
 
 
 # Raw JSON in, raw JSON out: lightkube's typed models drop the fields that they do not know.
@@ -59,8 +62,20 @@ class _Pod(GenericNamespacedResource):
     _api_info = create_api_info("", "v1", "Pod", "pods")
 
 
+class _Secret(GenericNamespacedResource):
+    _api_info = create_api_info("", "v1", "Secret", "secrets")
+
+
 class _Event(GenericNamespacedResource):
     _api_info = create_api_info("", "v1", "Event", "events")
+
+
+class _Node(GenericGlobalResource):
+    _api_info = create_api_info("", "v1", "Node", "nodes")
+
+
+class _EndpointSlice(GenericNamespacedResource):
+    _api_info = create_api_info("discovery.k8s.io", "v1", "EndpointSlice", "endpointslices")
 
 
 class _Demo(GenericNamespacedResource):
@@ -83,6 +98,7 @@ _KINDS: Final[dict[str, Any]] = {
     "Job": _Job,
     "PersistentVolumeClaim": _Claim,
     "Pod": _Pod,
+    "Secret": _Secret,
 }
 
 
@@ -121,6 +137,23 @@ class ApiServer:
                     patch_type=PatchType.APPLY,
                     field_manager=names.FIELD_MANAGER,
                     force=True,
+                )
+            )
+
+    async def annotate(
+        self, kind: str, namespace: str, name: str, version: str, annotations: dict[str, str]
+    ) -> Object:
+        """See `Cluster.annotate`."""
+        patch = {"metadata": {"resourceVersion": version, "annotations": annotations}}
+        with _translated(f"annotate {kind} {name}"):
+            return dict(
+                await self._client.patch(
+                    _KINDS[kind],
+                    name,
+                    patch,
+                    namespace=namespace,
+                    patch_type=PatchType.MERGE,
+                    field_manager=names.LEDGER_MANAGER,
                 )
             )
 
@@ -193,6 +226,7 @@ class ApiServer:
                     group=access.group,
                     resource=resource,
                     subresource=subresource or None,
+                    name=access.name or None,
                     namespace=namespace,
                 )
             )
@@ -207,6 +241,22 @@ class ApiServer:
             found = self._client.list(_Demo, namespace=namespace or ALL_NS, chunk_size=_CHUNK)
             async for body in found:
                 yield dict(body)
+
+    async def machine_addresses(self) -> list[str]:
+        """See `Cluster.machine_addresses`."""
+        with _translated("list Nodes"):
+            nodes = [node async for node in self._client.list(_Node, chunk_size=_CHUNK)]
+        found = [
+            address["address"]
+            for node in nodes
+            for address in (node.get("status") or {}).get("addresses") or ()
+            if address["type"] in ("InternalIP", "ExternalIP")
+        ]
+        with _translated("get the API server's EndpointSlice"):
+            piece = await self._client.get(_EndpointSlice, API_SERVICE, namespace=API_NAMESPACE)
+        for endpoint in piece.get("endpoints") or ():
+            found += endpoint.get("addresses") or ()
+        return found
 
     async def serves_demos(self) -> bool:
         """See `Cluster.serves_demos`."""
@@ -256,6 +306,8 @@ def _error(what: str, code: int, message: str) -> ClusterError:
         return ForbiddenError(sentence)
     if code == _NOT_FOUND:
         return NotFoundError(sentence)
+    if code == _CONFLICT:
+        return ConflictError(sentence)
     if code in _REJECTED:
         return RejectedError(sentence)
     return UnavailableError(f"{sentence} (HTTP {code})")

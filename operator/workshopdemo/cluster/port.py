@@ -2,7 +2,7 @@
 
 from collections.abc import AsyncIterator
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import Any, Final, Protocol
 
 Object = dict[str, Any]
 """A Kubernetes object as plain JSON."""
@@ -15,9 +15,17 @@ class Access:
     verb: str
     group: str
     resource: str
+    name: str = ""
+    """Of the only object that it is about; empty: of all."""
 
     def __str__(self) -> str:
-        return f"{self.verb} {self.resource}{'.' + self.group if self.group else ''}"
+        name = f" {self.name}" if self.name else ""
+        return f"{self.verb} {self.resource}{'.' + self.group if self.group else ''}{name}"
+
+
+API_NAMESPACE: Final = "default"
+API_SERVICE: Final = "kubernetes"
+"""The API server's own Service and EndpointSlice (KEP-1601 and the API server's reconciler)."""
 
 
 class Cluster(Protocol):
@@ -27,7 +35,20 @@ class Cluster(Protocol):
         """Server-side apply of the full intent, by force; gives the object as it is now."""
 
     async def apply_status(self, demo: Object) -> Object:
-        """Server-side apply of a WorkshopDemo's status; gives the object as it is now."""
+        """Server-side apply of a WorkshopDemo's status; gives the object as it is now.
+
+        Raises:
+            ConflictError: its metadata has a resourceVersion, and the object another one.
+        """
+
+    async def annotate(
+        self, kind: str, namespace: str, name: str, version: str, annotations: dict[str, str]
+    ) -> Object:
+        """Set annotations if the object is still of that resourceVersion; gives it as it is now.
+
+        Raises:
+            ConflictError: it is not.
+        """
 
     async def get(self, kind: str, namespace: str, name: str) -> Object | None:
         """One object, None if there is none."""
@@ -49,6 +70,9 @@ class Cluster(Protocol):
 
     def list_demos(self, namespace: str | None) -> AsyncIterator[Object]:
         """All demos; `None` is all namespaces."""
+
+    async def machine_addresses(self) -> list[str]:
+        """IP addresses of the cluster's nodes and of its API servers."""
 
     async def serves_demos(self) -> bool:
         """Whether the API server tells of the kind WorkshopDemo in its discovery."""

@@ -3,7 +3,8 @@
 from dataclasses import dataclass
 from typing import Literal
 
-Outcome = Literal["Success", "Failure", "Recovery", "Missed", "Stuck"]
+from workshopdemo.model import Notice
+
 Kind = Literal["Job", "CronJob"]
 
 
@@ -14,7 +15,7 @@ class Message:
     id: str
     """The same for every try and every target: what receivers drop repeats by. A UUID."""
 
-    outcome: Outcome
+    outcome: Notice
     kind: Kind
     """Kind of the entry."""
 
