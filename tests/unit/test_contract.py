@@ -6,15 +6,28 @@ from typing import Any
 import msgspec
 import pytest
 
-from support import CRD, ROOT, SCHEMA, demo_body
+from support import CRD, ROOT, SCHEMA, demo_body, time
 from workshopdemo import model, names
 from workshopdemo.errors import InvalidSpecError
+from workshopdemo.notify.wire import Dialect, TargetKind
 from workshopdemo.scenarios import CRON_SCENARIOS, JOB_SCENARIOS
 
 SPEC = SCHEMA["properties"]["spec"]
 STATUS = SCHEMA["properties"]["status"]
 JOB = SPEC["properties"]["jobs"]["items"]
 CRON_JOB = SPEC["properties"]["cronJobs"]["items"]
+NOTIFICATIONS = SPEC["properties"]["notifications"]
+TARGET = NOTIFICATIONS["properties"]["targets"]["items"]
+KINDS = TARGET["properties"]
+WEBHOOK = KINDS["webhook"]["properties"]
+TOLD = STATUS["properties"]["notifications"]
+TARGET_STATUS = TOLD["properties"]["targets"]["items"]
+DELIVERY = TOLD["properties"]["recent"]["items"]
+
+
+def _annotation(struct: Any, field: str) -> Any:
+    """The type of a field that has no name of its own."""
+    return typing.get_type_hints(struct)[field]
 
 
 def test_names_are_the_crds() -> None:
@@ -54,12 +67,47 @@ def test_every_scenario_is_in_the_crd_and_no_other() -> None:
         (model.CronJobStatus, STATUS["properties"]["cronJobs"]["items"]),
         (model.Run, STATUS["properties"]["cronJobs"]["items"]["properties"]["runs"]["items"]),
         (model.Story, STATUS["properties"]["story"]["items"]),
+        (model.NotificationsSpec, NOTIFICATIONS),
+        (model.Target, TARGET),
+        (model.InboxTarget, KINDS["inbox"]),
+        (model.ChatTarget, KINDS["slack"]),
+        (model.ChatTarget, KINDS["googleChat"]),
+        (model.HttpTarget, KINDS["webhook"]),
+        (model.BasicAuth, WEBHOOK["basicAuth"]),
+        (model.FromSecret, WEBHOOK["urlFrom"]),
+        (model.SecretKey, WEBHOOK["urlFrom"]["properties"]["secretKeyRef"]),
+        (model.NotificationsStatus, TOLD),
+        (model.TargetStatus, TARGET_STATUS),
+        (model.Delivery, DELIVERY),
     ],
 )
 def test_the_structs_have_the_crds_fields(struct: Any, schema: dict[str, Any]) -> None:
     """A field that the CRD lacks is pruned by the API server without a word."""
-    fields = {field.encode_name for field in msgspec.structs.fields(struct)}
-    assert fields == set(schema["properties"])
+    assert _fields(struct) == _admitted(schema)
+
+
+def test_an_alertmanager_is_a_webhook_without_signing_keys() -> None:
+    """So one struct, with the fields of both, does for the two."""
+    signing = {"signingSecretFrom", "previousSigningSecretFrom"}
+    assert _fields(model.HttpTarget) - _admitted(KINDS["alertmanager"]) == signing
+    assert _admitted(KINDS["alertmanager"]) < _admitted(KINDS["webhook"])
+
+
+def test_a_kind_of_target_is_a_field_of_it_and_of_the_senders_words() -> None:
+    assert {*typing.get_args(TargetKind), "name"} == set(KINDS)
+
+
+def _fields(struct: Any) -> set[str]:
+    return {field.encode_name for field in msgspec.structs.fields(struct)}
+
+
+def _admitted(schema: dict[str, Any]) -> set[str]:
+    """The fields of the schema, without those that are there to be refused in words."""
+    return {
+        name
+        for name, part in schema["properties"].items()
+        if all(rule["rule"] != "false" for rule in part.get("x-kubernetes-validations", ()))
+    }
 
 
 @pytest.mark.parametrize(
@@ -80,10 +128,21 @@ def test_the_structs_have_the_crds_fields(struct: Any, schema: dict[str, Any]) -
                 "outcome"
             ],
         ),
+        (model.Notice, CRON_JOB["properties"]["notifyOn"]["items"]),
+        (model.Notice, DELIVERY["properties"]["outcome"]),
+        (_annotation(model.Delivery, "state"), DELIVERY["properties"]["state"]),
+        (_annotation(model.TargetStatus, "state"), TARGET_STATUS["properties"]["state"]),
+        (_annotation(model.InboxTarget, "dialect"), KINDS["inbox"]["properties"]["dialect"]),
+        (Dialect, KINDS["inbox"]["properties"]["dialect"]),
     ],
 )
 def test_the_enums_are_the_crds(alias: Any, schema: dict[str, Any]) -> None:
     assert set(typing.get_args(alias)) == set(schema["enum"])
+
+
+def test_a_job_is_told_of_as_a_run_is_but_cannot_be_missed() -> None:
+    told = set(JOB["properties"]["notifyOn"]["items"]["enum"])
+    assert told == set(typing.get_args(model.Notice)) - {"Missed"}
 
 
 def _described(schema: dict[str, Any], path: str) -> list[str]:
@@ -126,6 +185,13 @@ def test_a_status_survives_the_way_to_the_api_server_and_back() -> None:
                 as_expected=True,
                 attempts=(model.Attempt(pod="p", outcome="Failed", exit_code=0, log=""),),
             ),
+        ),
+        notifications=model.NotificationsStatus(
+            delivered=0,
+            pending=1,
+            failed=0,
+            targets=(model.TargetStatus(name="team", kind="slack", waiting=1),),
+            recent=(model.Delivery(id="1", of="a", outcome="Failure", target="team", time=time()),),
         ),
     )
     body = demo_body({"name": "a", "scenario": "CIPipeline"}, status=msgspec.to_builtins(status))
