@@ -282,7 +282,7 @@ class Delivery(Struct, frozen=True, kw_only=True):
     job: str | None = None
     outcome: Notice
     target: str
-    state: Literal["Pending", "Delivered", "Refused", "Failed", "Withdrawn"] = "Pending"
+    state: Literal["Pending", "Delivered", "Refused", "Failed", "Withdrawn"]
     code: int | None = None
     attempts: int = 0
     latency: str | None = None
@@ -296,7 +296,7 @@ class TargetStatus(Struct, frozen=True, kw_only=True):
 
     name: str
     kind: str
-    state: Literal["Idle", "Delivering", "Retrying", "Refused"] = "Idle"
+    state: Literal["Idle", "Delivering", "Retrying", "Refused"]
     message: str | None = None
     delivered: int = 0
     waiting: int = 0

@@ -215,7 +215,10 @@ def test_any_message_is_within_limits_and_taken(message: Message) -> None:
     check(message)
 
 
-@pytest.mark.parametrize("piece", [HOSTILE, "<", "`", '"', "\\", "🎉", "\ud800", "\n", "a"])
+@pytest.mark.parametrize(
+    "piece",
+    [HOSTILE, "🎉" * 200 + "\n", "<" * 200 + "\n", "<", "`", '"', "\\", "🎉", "\ud800", "\n", "a"],
+)
 @pytest.mark.parametrize("times", [0, 1, 20_000])
 def test_a_message_of_nothing_else_is_too(piece: str, times: int) -> None:
     check(everywhere(piece * times))

@@ -204,7 +204,21 @@ def test_any_message_is_within_limits_and_harmless(message: Message) -> None:
 
 
 @pytest.mark.parametrize(
-    "piece", [HOSTILE, "<", "&amp;", "`", '"', "\\", "🎉", "\ud800", "\n", "a"]
+    "piece",
+    [
+        HOSTILE,
+        "🎉" * 200 + "\n",
+        "<" * 200 + "\n",
+        "<",
+        "&amp;",
+        "`",
+        '"',
+        "\\",
+        "🎉",
+        "\ud800",
+        "\n",
+        "a",
+    ],
 )
 @pytest.mark.parametrize("times", [0, 1, 20_000])
 def test_a_message_of_nothing_else_is_too(piece: str, times: int) -> None:

@@ -153,6 +153,7 @@ def _letter(
             job=happening.record.job,
             outcome=notice,
             target=target.name,
+            state="Pending",
             time=happening.time,
             reason=happening.record.reason,
         ),
@@ -313,7 +314,7 @@ def _target_status(
 ) -> TargetStatus:
     before = next(
         (state for state in told.targets if state.name == target.name),
-        TargetStatus(name=target.name, kind=kind_of(target)),
+        TargetStatus(name=target.name, kind=kind_of(target), state="Idle"),
     )
     own = [(was, now) for was, now in changes if now.target == target.name]
     delivered = before.delivered + _count(own, ("Delivered",))

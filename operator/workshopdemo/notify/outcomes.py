@@ -111,7 +111,9 @@ def newest(demo: WorkshopDemo, seen: Observation, of: str, end: str) -> Happenin
         records.append((run.job, run.outcome))
     job = next((job for job, outcome in records if _ENDS.get(outcome) == end), None)
     notice: dict[str, Notice] = {"Failure": "Failure", "Missed": "Missed", "Stuck": "Stuck"}
-    stand_in = Delivery(id="", of=of, job=job, outcome=notice[end], target="", time="")
+    stand_in = Delivery(
+        id="", of=of, job=job, outcome=notice[end], target="", state="Pending", time=""
+    )
     return remembered(demo, seen, stand_in)
 
 
