@@ -190,8 +190,12 @@ def test_a_status_survives_the_way_to_the_api_server_and_back() -> None:
             delivered=0,
             pending=1,
             failed=0,
-            targets=(model.TargetStatus(name="team", kind="slack", waiting=1),),
-            recent=(model.Delivery(id="1", of="a", outcome="Failure", target="team", time=time()),),
+            targets=(model.TargetStatus(name="team", kind="slack", state="Idle", waiting=1),),
+            recent=(
+                model.Delivery(
+                    id="1", of="a", outcome="Failure", target="team", state="Pending", time=time()
+                ),
+            ),
         ),
     )
     body = demo_body({"name": "a", "scenario": "CIPipeline"}, status=msgspec.to_builtins(status))
