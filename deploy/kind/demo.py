@@ -233,6 +233,8 @@ def _next(target: Access, demos: Sequence[Object]) -> Iterator[str]:
         yield f"  kubectl describe wd {demo['metadata']['name']} -n {NAMESPACE}"
     yield f"  kubectl get jobs,pods -n {NAMESPACE}"
     yield f"  kubectl get wd -n {NAMESPACE} --watch"
+    inbox = f"service/{RELEASE}-inbox"
+    yield f"  kubectl port-forward -n {SYSTEM_NAMESPACE} {inbox} 8081:80    # http://localhost:8081"
     if target == cluster.access(cluster.DEMO_CLUSTER):
         yield "  make down    # removes the cluster"
 

@@ -57,7 +57,7 @@ def compose(demo: WorkshopDemo, happening: Happening, notice: Notice, identifier
         since=_since(happening),
         first_failure=happening.first_failure,
         failures=happening.failures,
-        reason=record.reason,
+        reason=_reason(happening),
         why=_why(happening),
         exit_code=run.exit_code if run else (last.exit_code if last else None),
         node=run.node if run else (last.node if last else None),
@@ -113,6 +113,12 @@ def _attempts(happening: Happening) -> int:
     if isinstance(record, JobStatus):
         return max(record.succeeded + record.failed, len(record.attempts))
     return record.attempts
+
+
+def _reason(happening: Happening) -> str | None:
+    """Kubernetes' word, where it says more than the outcome does."""
+    reason = happening.record.reason
+    return None if happening.end == "Success" and reason != "FromEvents" else reason
 
 
 def _why(happening: Happening) -> str | None:

@@ -87,7 +87,7 @@ def facts(message: Message) -> list[tuple[str, str]]:
     why = " · ".join(part for part in (message.reason, message.why) if part)
     found = [
         ("Why", why),
-        ("Exit code", "" if message.exit_code is None else str(message.exit_code)),
+        ("Exit code", str(message.exit_code or "")),
         ("Where", ", ".join(where)),
         ("When", message.time),
         ("Scheduled", message.scheduled or ""),
