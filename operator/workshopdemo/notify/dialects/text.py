@@ -110,7 +110,11 @@ def _visible(character: str) -> str:
 
 def tail(log: str) -> str:
     """The last lines of a log, every character visible; what is missing is marked."""
-    kept = clean(log[-_LONGEST:], _LINES + 1).split("\n")
+    # Unicode has spaces and line ends that a receiver may show as it likes.
+    kept = [
+        "".join(one if one.isprintable() else " " for one in line)
+        for line in clean(log[-_LONGEST:], _LINES + 1).split("\n")
+    ]
     if len(log) <= _LONGEST and len(kept) <= _LINES:
         return "\n".join(kept)
     return "\n".join([CUT, *kept[-_LINES:]])
