@@ -128,6 +128,11 @@ def test_the_end_of_a_long_log_is_kept() -> None:
     assert "\n| the reason\n" in shown
 
 
+def test_a_line_of_a_log_is_a_line() -> None:
+    shown = seen(sent(replace(FAILURE, log="a\u2028b\u00a0c\r\n\x1b[31mred\x1b[0m\n\n20%\r40%\n")))
+    assert "| ```\n| a b c\n| red\n| 40%\n| ```\n" in shown
+
+
 def test_the_beginning_of_a_long_headline_is_kept() -> None:
     payload = sent(replace(FAILURE, headline="& " * 200))
     header = payload["blocks"][0]["text"]["text"]
