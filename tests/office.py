@@ -8,8 +8,8 @@ from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from typing import Any
 
-from support import NOW, SETTINGS, FakeCluster, FakeTimeLoop
-from workshopdemo import story
+from support import NOW, SETTINGS, FakeCluster, FakeTimeLoop, condition
+from workshopdemo import names, story
 from workshopdemo.addressbook import AddressBook
 from workshopdemo.cluster import Cache
 from workshopdemo.courier import Courier, LineKey
@@ -150,6 +150,10 @@ class WatchedCluster(FakeCluster):
                 cache.put_child(kind, body)
         return self
 
+    def version(self) -> str:
+        """The next resourceVersion."""
+        return self._next()
+
     def tell(self) -> None:
         """Bring every watch up to date."""
         for cache in self.watchers:
@@ -231,6 +235,43 @@ class Office:
         default = "CompletionsReached" if kind == "Complete" else "BackoffLimitExceeded"
         self.cluster.finish(job, kind, reason or default, at)
         self.wake()
+        return job
+
+    def run(
+        self, entry: str, kind: str, *, minute: int | None = None, reason: str = ""
+    ) -> dict[str, Any]:
+        """A CronJob's run of that minute, or the next, ends now; no watch tells of it yet."""
+        (cron_job,) = (
+            body
+            for body in self.cluster.all_of("CronJob")
+            if body["metadata"]["labels"][names.CRON_JOB_LABEL] == entry
+        )
+        at = self.loop.time() - self.start
+        scheduled = NOW + timedelta(minutes=int(at // 60) if minute is None else minute)
+        name = f"{cron_job['metadata']['name']}-{int(scheduled.timestamp()) // 60}"
+        cron_job["status"] = {"lastScheduleTime": f"{scheduled:%Y-%m-%dT%H:%M:%SZ}"}
+        default = "CompletionsReached" if kind == "Complete" else "BackoffLimitExceeded"
+        job = {
+            "metadata": {
+                "name": name,
+                "namespace": "workshop",
+                "uid": f"uid-{name}",
+                "creationTimestamp": f"{scheduled:%Y-%m-%dT%H:%M:%SZ}",
+                "labels": dict(cron_job["metadata"]["labels"]),
+                "annotations": {
+                    "batch.kubernetes.io/cronjob-scheduled-timestamp": scheduled.isoformat()
+                },
+                "ownerReferences": [{"uid": cron_job["metadata"]["uid"], "controller": True}],
+            },
+            "spec": {},
+            "status": {
+                "startTime": f"{scheduled:%Y-%m-%dT%H:%M:%SZ}",
+                "conditions": [condition(kind, reason or default, at)],
+            },
+        }
+        cron_job["metadata"]["resourceVersion"] = self.cluster.version()
+        job["metadata"]["resourceVersion"] = self.cluster.version()
+        self.cluster.objects["Job", "workshop", name] = job
         return job
 
     def secret(self, name: str, version: str = "1", **data: str) -> None:

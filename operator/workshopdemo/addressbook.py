@@ -12,6 +12,7 @@ from workshopdemo.cluster import Cluster
 from workshopdemo.errors import TargetConfigError
 from workshopdemo.model import FromSecret, HttpTarget, Target
 from workshopdemo.notify.deliveries import dialect_of, kind_of
+from workshopdemo.notify.dialects.webhook import key_problem
 from workshopdemo.notify.wire import Credentials, Dialect, TargetKind
 from workshopdemo.settings import Settings
 
@@ -94,7 +95,7 @@ async def _http(target: HttpTarget, secrets: "_Secrets") -> Credentials:
         basic = (target.basic_auth.username, password)
     bearer = await secrets.value(target.bearer_token_from) if target.bearer_token_from else None
     keys = [
-        await secrets.value(source)
+        await _signing_key(source, secrets)
         for source in (target.signing_secret_from, target.previous_signing_secret_from)
         if source is not None
     ]
@@ -107,6 +108,15 @@ async def _http(target: HttpTarget, secrets: "_Secrets") -> Credentials:
         signing=tuple(keys),
         secrets=secrets.values,
     )
+
+
+async def _signing_key(source: FromSecret, secrets: "_Secrets") -> str:
+    key = await secrets.value(source)
+    problem = key_problem(key)
+    if problem is not None:
+        reference = source.secret_key_ref
+        raise TargetConfigError(f"key {reference.key} of Secret {reference.name}: {problem}")
+    return key
 
 
 class _Secrets:

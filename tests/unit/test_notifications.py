@@ -1,5 +1,6 @@
 """Who is told what, from the end of a Job to the receiver: once, whatever happens on the way."""
 
+import asyncio
 import itertools
 from collections import Counter
 from collections.abc import Iterator
@@ -431,3 +432,138 @@ def test_a_run_that_ended_unseen_and_was_followed_by_another_is_told(office: Off
     office.open()
     office.pass_time(10)
     assert types(office.receiver.arrivals) == {"job.failed.v1": 1}
+
+
+REPORT = {
+    "name": "report",
+    "scenario": "NightlyReport",
+    "schedule": "* * * * *",
+    "runNow": 0,
+    "notifyOn": ["Failure", "Recovery", "Missed"],
+}
+
+
+def begin_cron(office: Office, *targets: dict[str, Any], **entry: Any) -> DemoKey:
+    """A demo with a CronJob; a minute has passed."""
+    key = office.cluster.add_demo(demo_body(cron_jobs=[REPORT | entry], targets=targets))
+    office.pass_time(62)
+    return key
+
+
+def headlines(arrivals: list[Arrival]) -> list[str]:
+    return [arrival.body["data"]["headline"] for arrival in arrivals]
+
+
+def test_failures_in_a_row_are_counted_and_their_end_is_a_recovery(office: Office) -> None:
+    begin_cron(office, WEBHOOK)
+    for kind in ("Failed", "Failed", "Failed", "Complete", "Complete"):
+        office.run("report", kind)
+        office.wake()
+        office.pass_time(60)
+    assert headlines(office.receiver.arrivals) == [
+        "report failed",
+        "report failed for the second time in a row",
+        "report failed for the third time in a row",
+        "report works again after 3 failures",
+    ]
+    third = office.receiver.arrivals[2].body["data"]
+    assert "failing since" in third["since"]
+
+
+def test_a_run_whose_job_is_gone_before_its_receiver_is_well_is_told(office: Office) -> None:
+    key = begin_cron(office, WEBHOOK)
+    office.receiver.answer = lambda _: Answer(code=503)
+    job = office.run("report", "Failed")
+    office.wake()
+    office.pass_time(5)
+    office.cluster.forget("Job", job)
+    office.pass_time(20)
+    office.kill()
+    office.open()
+    office.receiver.answer = lambda _: OK
+    before = len(office.receiver.arrivals)
+    office.pass_time(60)
+    told = [one for one in office.receiver.arrivals[before:] if "failed" in one.body["type"]]
+    assert len(told) == 1
+    assert office.told(key)["delivered"] >= 1
+
+
+@pytest.mark.parametrize("gone_while_away", [False, True])
+def test_what_was_told_is_not_told_again_when_events_tell_of_it(
+    office: Office, gone_while_away: bool
+) -> None:
+    begin_cron(office, WEBHOOK, SLACK)
+    job = office.run("report", "Failed")
+    office.wake()
+    office.pass_time(10)
+    assert len(office.receiver.to("hook")) == 1
+    if gone_while_away:
+        office.kill()
+    del office.cluster.objects["Job", "workshop", job["metadata"]["name"]]
+    office.cluster.told_events = [
+        {
+            "reason": "SawCompletedJob",
+            "message": f"Saw completed job: {job['metadata']['name']}, condition: Failed",
+            "lastTimestamp": "2026-03-02T09:01:10Z",
+        }
+    ]
+    for operator in office.operators:
+        operator.cache.bury_child("Job", job)
+    if gone_while_away:
+        office.open()
+    office.pass_time(40)
+    assert len(office.receiver.to("hook")) == 1
+    assert len(office.receiver.to("team")) == 1
+
+
+def test_runs_that_went_while_nobody_looked_are_told_by_their_events(office: Office) -> None:
+    begin_cron(office, WEBHOOK)
+    office.kill()
+    told = []
+    for minute in range(2, 22):
+        job = office.run("report", "Failed", minute=minute)
+        told.append(job["metadata"]["name"])
+        del office.cluster.objects["Job", "workshop", job["metadata"]["name"]]
+    office.cluster.told_events = [
+        {
+            "reason": "SawCompletedJob",
+            "message": f"Saw completed job: {name}, condition: Failed",
+            "lastTimestamp": "2026-03-02T09:21:10Z",
+        }
+        for name in told
+    ]
+    office.loop.run_until_complete(_sleep(21 * 60))
+    office.open()
+    office.pass_time(30)
+    failed = [one for one in office.receiver.arrivals if "failed" in one.body["type"]]
+    assert sorted(one.body["data"]["job"] for one in failed) == sorted(told)
+    assert all("Events tell how it ended" in one.body["data"]["why"] for one in failed)
+    office.kill()
+    office.open()
+    office.pass_time(30)
+    assert len([one for one in office.receiver.arrivals if "failed" in one.body["type"]]) == 20
+
+
+async def _sleep(seconds: float) -> None:
+    await asyncio.sleep(seconds)
+
+
+def test_missed_times_are_told_together_once(office: Office) -> None:
+    begin_cron(office, WEBHOOK)
+    office.kill()
+    office.loop.run_until_complete(_sleep(5 * 60))
+    office.open()
+    office.pass_time(10)
+    (first,) = office.receiver.arrivals
+    assert first.body["type"] == "dev.workshopdemo.cronjob.missed.v1"
+    assert "did not run" in first.body["data"]["headline"]
+    office.kill()
+    office.open()
+    office.pass_time(5)
+    assert len(office.receiver.arrivals) == 1
+
+
+def test_a_suspended_cron_job_misses_nothing(office: Office) -> None:
+    begin_cron(office, WEBHOOK, suspend=True)
+    office.pass_time(300, step=10)
+    assert office.receiver.arrivals == []
