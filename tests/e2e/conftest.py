@@ -4,88 +4,56 @@ deploy/kind brings the cluster up, or finds it. What hurts the whole cluster is 
 and runs last, alone.
 """
 
-import fcntl
 import json
 import os
-import subprocess
-import sys
 import uuid
 from collections.abc import Iterator
-from pathlib import Path
+from contextlib import ExitStack
+from dataclasses import asdict
 
-import kubernetes
 import pytest
 from kubernetes.client import ApiClient
 from pytest_kind.cluster import KindCluster
+from stage import Stage, alone, prepare
 from world import Chart, World
 
-from support import ROOT
-
-CLUSTER = "workshop-test"
-IMAGES = ("busybox", "alertmanager")
 _PREPARED = "WORKSHOP_E2E"
-
-
-def _deploy_kind(*arguments: str) -> list[str]:
-    command = [sys.executable, str(ROOT / "deploy" / "kind"), *arguments]
-    done = subprocess.run(command, check=True, stdout=subprocess.PIPE, text=True)
-    return done.stdout.split()
+_held = ExitStack()
 
 
 def pytest_configure(config: pytest.Config) -> None:
-    """Once, before the workers start: have the cluster, its images and the chart."""
+    """Once, before the workers start: have the cluster for this run alone, and the chart on it."""
     if _PREPARED in os.environ or config.option.collectonly:
         return
-    kubeconfig = _deploy_kind("up", "--name", CLUSTER)[-1]
-    (image,) = _deploy_kind("operator-image")
-    _deploy_kind("load", "--name", CLUSTER, image, *_deploy_kind("images", *IMAGES))
-    tools = {name: _deploy_kind("tool", name)[-1] for name in ("kind", "kubectl", "helm")}
-    os.environ[_PREPARED] = json.dumps({"kubeconfig": kubeconfig, "image": image} | tools)
-    _chart().restore()
+    stage = prepare(_held.enter_context(alone()))
+    os.environ[_PREPARED] = json.dumps(asdict(stage))
 
 
-def _prepared() -> dict[str, str]:
-    return dict(json.loads(os.environ[_PREPARED]))
+def pytest_unconfigure() -> None:
+    """Let the next run have the cluster."""
+    _held.close()
 
 
-def _chart() -> Chart:
-    prepared = _prepared()
-    return Chart(
-        helm=prepared["helm"],
-        kubectl=prepared["kubectl"],
-        kubeconfig=prepared["kubeconfig"],
-        context=f"kind-{CLUSTER}",
-        image=prepared["image"],
-        path=ROOT / "charts" / "workshop-demo",
-    )
+def _stage() -> Stage:
+    return Stage(**json.loads(os.environ[_PREPARED]))
 
 
 @pytest.fixture(scope="session")
 def chart() -> Chart:
     """The chart, installed as its users install it."""
-    return _chart()
+    return _stage().chart()
 
 
 @pytest.fixture(scope="session")
 def kind_cluster() -> KindCluster:
-    """pytest-kind's handle on the cluster; it finds the cluster there and makes none."""
-    prepared = _prepared()
-    cluster = KindCluster(
-        CLUSTER,
-        Path(prepared["kubeconfig"]),
-        kind_path=Path(prepared["kind"]),
-        kubectl_path=Path(prepared["kubectl"]),
-    )
-    cluster.create()
-    return cluster
+    """pytest-kind's handle on the cluster."""
+    return _stage().cluster()
 
 
 @pytest.fixture(scope="session")
-def api(kind_cluster: KindCluster) -> ApiClient:
+def api() -> ApiClient:
     """The official client: an independent witness of what the API server says."""
-    return kubernetes.config.new_client_from_config(
-        str(kind_cluster.kubeconfig_path), context=f"kind-{CLUSTER}"
-    )
+    return _stage().client()
 
 
 @pytest.fixture
@@ -109,7 +77,13 @@ def namespace(world: World) -> str:
 
 
 # CronJobs wait for full minutes: what takes longest begins first, and the rest goes on beside it.
-_ORDER = ("test_cronjobs.py", "test_lessons.py", "test_refused.py", "test_operator.py")
+_ORDER = (
+    "test_cronjobs.py",
+    "test_lessons.py",
+    "test_notifications.py",
+    "test_refused.py",
+    "test_operator.py",
+)
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
@@ -124,15 +98,3 @@ def pytest_runtest_makereport(item: pytest.Item) -> Iterator[None]:
     if report.when == "call" and report.failed:
         item.failed = True
     return report
-
-
-@pytest.fixture(scope="session", autouse=True)
-def _alone(request: pytest.FixtureRequest) -> Iterator[None]:
-    """Two runs of this suite at a time on one cluster would disturb each other."""
-    if hasattr(request.config, "workerinput"):
-        yield
-        return
-    lock = Path(_prepared()["kubeconfig"]).with_suffix(".e2e-lock")
-    with lock.open("w") as held:
-        fcntl.flock(held, fcntl.LOCK_EX)
-        yield

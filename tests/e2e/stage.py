@@ -1,0 +1,92 @@
+"""The cluster with the chart on it: brought up by deploy/kind, and held by one run at a time."""
+
+import fcntl
+import subprocess
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+import kubernetes
+from kubernetes.client import ApiClient
+from pytest_kind.cluster import KindCluster
+from world import Chart
+
+from support import ROOT
+
+CLUSTER = "workshop-test"
+CONTEXT = f"kind-{CLUSTER}"
+IMAGES = ("busybox", "alertmanager")
+
+
+@dataclass(frozen=True)
+class Stage:
+    """Where everything is that a run on the cluster needs."""
+
+    kubeconfig: str
+    image: str
+    kind: str
+    kubectl: str
+    helm: str
+
+    def chart(self) -> Chart:
+        """The chart, to be installed as its users install it."""
+        return Chart(
+            helm=self.helm,
+            kubectl=self.kubectl,
+            kubeconfig=self.kubeconfig,
+            context=CONTEXT,
+            image=self.image,
+            path=ROOT / "charts" / "workshop-demo",
+        )
+
+    def cluster(self) -> KindCluster:
+        """pytest-kind's handle on the cluster; it finds the cluster there and makes none."""
+        cluster = KindCluster(
+            CLUSTER,
+            Path(self.kubeconfig),
+            kind_path=Path(self.kind),
+            kubectl_path=Path(self.kubectl),
+        )
+        cluster.create()
+        return cluster
+
+    def client(self) -> ApiClient:
+        """The official client: an independent witness of what the API server says."""
+        return kubernetes.config.new_client_from_config(self.kubeconfig, context=CONTEXT)
+
+
+@contextmanager
+def alone() -> Iterator[str]:
+    """Have the cluster, and hold it until the end; gives its kubeconfig.
+
+    Two runs at a time on one cluster would disturb each other: each installs its operator.
+    """
+    kubeconfig = _deploy_kind("up", "--name", CLUSTER)[-1]
+    with Path(kubeconfig).with_suffix(".e2e-lock").open("w") as held:
+        try:
+            fcntl.flock(held, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            print(f"Another run is using cluster {CLUSTER}: waiting for its end", file=sys.stderr)
+            fcntl.flock(held, fcntl.LOCK_EX)
+        yield kubeconfig
+
+
+def prepare(kubeconfig: str, images: tuple[str, ...] = IMAGES) -> Stage:
+    """Have the operator's image and those of the demos on the nodes, and the chart installed."""
+    (image,) = _deploy_kind("operator-image")
+    _deploy_kind("load", "--name", CLUSTER, image, *_deploy_kind("images", *images))
+    stage = Stage(kubeconfig, image, *(_tool(name) for name in ("kind", "kubectl", "helm")))
+    stage.chart().restore()
+    return stage
+
+
+def _tool(name: str) -> str:
+    return _deploy_kind("tool", name)[-1]
+
+
+def _deploy_kind(*arguments: str) -> list[str]:
+    command = [sys.executable, str(ROOT / "deploy" / "kind"), *arguments]
+    done = subprocess.run(command, check=True, stdout=subprocess.PIPE, text=True)
+    return done.stdout.split()
