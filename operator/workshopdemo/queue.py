@@ -17,8 +17,17 @@ K = TypeVar("K", bound=Hashable)
 
 FIRST_PAUSE: Final = 1.0
 LONGEST_PAUSE: Final = 300.0
+_DOUBLINGS: Final = 20
 
 logger = logging.getLogger(__name__)
+
+
+def backoff(failures: int, rng: random.Random, *, first: float = FIRST_PAUSE) -> float:
+    """Seconds to wait after so many failures in a row: doubling from `first`, bounded, jittered."""
+    # Doubled more often than this, a float would overflow long after the bound is reached.
+    longest = min(first * 2 ** min(failures - 1, _DOUBLINGS), LONGEST_PAUSE)
+    # Jitter: what failed together must not come back together.
+    return float(longest * rng.uniform(0.5, 1.0))
 
 
 class WorkQueue(Generic[K]):
@@ -106,8 +115,6 @@ class WorkQueue(Generic[K]):
     def _retry(self, key: K, why: str) -> None:
         failures = self._failures.get(key, 0) + 1
         self._failures[key] = failures
-        pause = min(FIRST_PAUSE * 2 ** (failures - 1), LONGEST_PAUSE)
-        # Jitter: what failed together must not come back together.
-        pause *= self._rng.uniform(0.5, 1.0)
+        pause = backoff(failures, self._rng)
         logger.warning("%s: %s; try %d follows in %.0f s", key, why, failures + 1, pause)
         self.wake(key, after=pause)

@@ -9,7 +9,7 @@ import pytest
 
 from support import FakeTimeLoop
 from workshopdemo.errors import UnavailableError
-from workshopdemo.queue import LONGEST_PAUSE, WorkQueue
+from workshopdemo.queue import LONGEST_PAUSE, WorkQueue, backoff
 
 Story = Callable[[WorkQueue[str]], Awaitable[None]]
 
@@ -183,3 +183,7 @@ def test_standing_still_is_noticed_and_idling_is_not() -> None:
         assert queue.is_stalled(60), "one look has lasted for minutes"
 
     play(look, story)
+
+
+def test_what_fails_for_weeks_is_still_tried_again() -> None:
+    assert LONGEST_PAUSE / 2 <= backoff(100_000, random.Random(1)) <= LONGEST_PAUSE

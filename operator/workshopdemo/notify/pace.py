@@ -6,12 +6,13 @@ from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from typing import Final
 
+from workshopdemo.queue import backoff
+
 CHAT_INTERVAL: Final = 1.05
 """Seconds between two messages to one Slack or Google Chat webhook: both take one a second
 (Slack: rate limits, Google Chat: usage limits); a little more, as clocks and networks differ."""
 
 FIRST_PAUSE: Final = 2.0
-LONGEST_PAUSE: Final = 300.0
 
 
 class Pace:
@@ -47,7 +48,5 @@ class Pace:
 
 
 def pause(failures: int, rng: random.Random) -> float:
-    """Seconds to wait after so many failures in a row: doubling, bounded, with jitter."""
-    longest = min(FIRST_PAUSE * 2 ** min(failures - 1, 20), LONGEST_PAUSE)
-    # What failed together must not come back together.
-    return float(longest * rng.uniform(0.5, 1.0))
+    """Seconds to wait for a receiver after so many failures in a row."""
+    return backoff(failures, rng, first=FIRST_PAUSE)
