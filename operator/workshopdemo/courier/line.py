@@ -9,7 +9,7 @@ import msgspec
 from workshopdemo.courier.alerts import AlertKeeper
 from workshopdemo.model import Delivery, Target
 from workshopdemo.names import DemoKey
-from workshopdemo.notify.deliveries import Letter, LineState, dialect_of
+from workshopdemo.notify.deliveries import OPEN, Letter, LineState, dialect_of
 from workshopdemo.notify.marks import Mark
 
 PACED: Final = ("Slack", "GoogleChat")
@@ -55,7 +55,7 @@ class Parcel:
     @property
     def is_open(self) -> bool:
         """Whether it is still to be delivered."""
-        return self.delivery.state in ("Pending", "Refused")
+        return self.delivery.state in OPEN
 
     def change(self, **fields: object) -> None:
         """Change what is told of it."""

@@ -32,7 +32,9 @@ WAITING: Final = 100
 GIVE_UP_AFTER: Final = timedelta(hours=24)
 """So long a delivery is tried; after that nobody wants to hear of it (design, section 5)."""
 
-_OPEN: Final = ("Pending", "Refused")
+OPEN: Final = ("Pending", "Refused")
+"""States of a delivery that is still to be made."""
+
 _LOST: Final = ("Failed", "Refused")
 
 
@@ -110,19 +112,11 @@ def _open_letters(demo: WorkshopDemo, seen: Observation) -> list[Letter]:
     told = demo.status.notifications
     found = []
     for delivery in told.recent if told else ():
-        if delivery.state not in _OPEN or delivery.target not in targets:
+        if delivery.state not in OPEN or delivery.target not in targets:
             continue
         happening = remembered(demo, seen, delivery)
         if happening is not None:
-            message = compose(demo, happening, delivery.outcome, delivery.id)
-            found.append(
-                Letter(
-                    delivery=delivery,
-                    target=targets[delivery.target],
-                    message=message,
-                    cron_job=_cron_job(happening),
-                )
-            )
+            found.append(_addressed(demo, happening, delivery, targets[delivery.target]))
     return found
 
 
@@ -145,27 +139,29 @@ def _letter(
                 return None
     elif notice not in entry.notify_on:
         return None
-    identifier = delivery_id(happening.identity, happening.end, target.name)
-    return Letter(
-        delivery=Delivery(
-            id=identifier,
-            of=entry.name,
-            job=happening.record.job,
-            outcome=notice,
-            target=target.name,
-            state="Pending",
-            time=happening.time,
-            reason=happening.record.reason,
-        ),
-        target=target,
-        message=compose(demo, happening, notice, identifier),
-        cron_job=_cron_job(happening),
+    delivery = Delivery(
+        id=delivery_id(happening.identity, happening.end, target.name),
+        of=entry.name,
+        job=happening.record.job,
+        outcome=notice,
+        target=target.name,
+        state="Pending",
+        time=happening.time,
+        reason=happening.record.reason,
     )
+    return _addressed(demo, happening, delivery, target)
 
 
-def _cron_job(happening: Happening) -> str | None:
+def _addressed(
+    demo: WorkshopDemo, happening: Happening, delivery: Delivery, target: Target
+) -> Letter:
     status = happening.status
-    return status.cron_job if isinstance(status, CronJobStatus) else None
+    return Letter(
+        delivery=delivery,
+        target=target,
+        message=compose(demo, happening, delivery.outcome, delivery.id),
+        cron_job=status.cron_job if isinstance(status, CronJobStatus) else None,
+    )
 
 
 def _alarmed(demo: WorkshopDemo, target: Target, letters: Iterable[Letter]) -> set[str]:
@@ -230,8 +226,8 @@ def tally(
     current: Sequence[Delivery],
     lines: Mapping[str, LineState],
     now: datetime,
-) -> NotificationsStatus | None:
-    """What the status tells of deliveries; None where there is nobody to tell.
+) -> NotificationsStatus:
+    """What the status tells of deliveries.
 
     Args:
         demo: with its status as it was told.
@@ -241,8 +237,6 @@ def tally(
     """
     told = demo.status.notifications or NotificationsStatus(delivered=0, pending=0, failed=0)
     targets = demo.spec.notifications.targets
-    if not targets and demo.status.notifications is None:
-        return None
     entries = {entry.name for entry in (*demo.spec.jobs, *demo.spec.cron_jobs)}
     before = {delivery.id: delivery for delivery in told.recent}
     after = {delivery.id: delivery for delivery in current}
@@ -265,21 +259,21 @@ def tally(
 
 def _left(delivery: Delivery) -> Delivery:
     """A delivery of before that nobody makes any more: its target or its entry was removed."""
-    if delivery.state in _OPEN:
+    if delivery.state in OPEN:
         return msgspec.structs.replace(delivery, state="Withdrawn")
     return delivery
 
 
 def _given_up(delivery: Delivery, now: datetime) -> Delivery:
     is_old = delivery.attempts and now - parse_time(delivery.time) > GIVE_UP_AFTER
-    if delivery.state not in _OPEN or not is_old:
+    if delivery.state not in OPEN or not is_old:
         return delivery
     last = f"; the last answer: {delivery.message}" if delivery.message else ""
     return msgspec.structs.replace(delivery, state="Failed", message=f"given up after a day{last}")
 
 
 def _bounded(deliveries: list[Delivery]) -> list[Delivery]:
-    waiting = [one.id for one in deliveries if one.state in _OPEN]
+    waiting = [one.id for one in deliveries if one.state in OPEN]
     beyond = set(waiting[: max(len(waiting) - WAITING, 0)])
     return [
         msgspec.structs.replace(
@@ -300,7 +294,7 @@ def _count(changes: Iterable[tuple[Delivery | None, Delivery]], states: Sequence
 
 
 def _recent(deliveries: Sequence[Delivery]) -> tuple[Delivery, ...]:
-    settled = [one.id for one in deliveries if one.state not in _OPEN]
+    settled = [one.id for one in deliveries if one.state not in OPEN]
     dropped = set(settled[: max(len(settled) - RECENT, 0)])
     return tuple(one for one in deliveries if one.id not in dropped)
 
@@ -322,7 +316,7 @@ def _target_status(
         before,
         kind=kind_of(target),
         delivered=delivered,
-        waiting=sum(1 for _, now in own if now.state in _OPEN),
+        waiting=sum(1 for _, now in own if now.state in OPEN),
         firing=tuple(
             alert for alert in _firing(before.firing, own) if alert_entry(alert) in entries
         )

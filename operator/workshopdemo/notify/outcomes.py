@@ -16,7 +16,7 @@ from workshopdemo.model import (
     RunOutcome,
     WorkshopDemo,
 )
-from workshopdemo.observe import Observation
+from workshopdemo.observe import Observation, run_key
 
 End = Literal["Success", "Failure", "Missed", "Stuck"]
 """What came about; whether a Success is told as a Recovery is the reader's business."""
@@ -211,11 +211,6 @@ def _new_runs(
             yield _run_happening(entry, after, runs, index)
     if missed:
         yield _run_happening(entry, after, runs, missed[-1], missed=len(missed))
-
-
-def run_key(run: Run) -> str:
-    """What tells runs of one CronJob apart: the Job's name, else the time."""
-    return run.job or f"at {run.scheduled_time}"
 
 
 def _run_happening(

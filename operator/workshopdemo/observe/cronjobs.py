@@ -17,8 +17,10 @@ from workshopdemo.observe.runs import (
     FINAL,
     ended_unseen,
     recovered_outcomes,
+    run_key,
     run_of,
     run_of_removed,
+    time_key,
 )
 from workshopdemo.observe.slots import GRACE, job_at, slots, without_run
 from workshopdemo.observe.stuck import Hindrance, hindrance
@@ -104,7 +106,7 @@ def observe_cron_job(entry: CronJob, facts: CronJobFacts, now: datetime) -> Cron
                 break
             if gap.outcome == "Skipped" and not times.is_overtaken(time, now):
                 break  # Forbid only holds it back so far: it may begin when the last run ends
-            runs[gap.job or f"at {gap.scheduled_time}"] = gap
+            runs[run_key(gap)] = gap
         counted = time
     newest_first = _newest_first(runs.values())
     status = msgspec.structs.replace(
@@ -140,7 +142,7 @@ def _runs_with_jobs(
     now: datetime,
 ) -> dict[str, Run]:
     """Runs by name of Job; times without a run by the time."""
-    runs = {run.job or f"at {run.scheduled_time}": run for run in told.runs}
+    runs = {run_key(run): run for run in told.runs}
     for job in facts.removed:
         known = runs.get(job.name)
         if known is None or known.outcome not in FINAL:
@@ -150,7 +152,7 @@ def _runs_with_jobs(
         own = [pod for pod in facts.pods if pod.controller == job.uid]
         runs[job.name] = run = run_of(job, own, known, facts.logs, now)
         # It began late, when its time was told as missed already.
-        runs.pop(f"at {run.scheduled_time}", None)
+        runs.pop(time_key(run.scheduled_time), None)
     present = {job.name for job in (*facts.jobs, *facts.removed)}
     for name, run in runs.items():
         if run.job is not None and run.outcome not in FINAL and name not in present:

@@ -25,6 +25,16 @@ WATCH_LAG: Final = timedelta(seconds=20)
 ENDINGS: Final = ("Complete", "Failed")
 
 
+def run_key(run: Run) -> str:
+    """What tells runs of one CronJob apart: the Job's name, else the time."""
+    return run.job or time_key(run.scheduled_time)
+
+
+def time_key(scheduled_time: str | None) -> str:
+    """Key of a time of the schedule at which no run began."""
+    return f"at {scheduled_time}"
+
+
 def run_of(
     job: Child,
     pods: Sequence[Child],
