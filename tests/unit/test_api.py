@@ -3,6 +3,7 @@
 import asyncio
 import json
 from pathlib import Path
+from typing import Any
 
 import httpx2
 import pytest
@@ -21,9 +22,9 @@ from workshopdemo.errors import (
 
 
 @pytest.fixture
-def answer(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> dict[str, httpx2.Response]:
-    """An API server that gives one answer to everything."""
-    given: dict[str, httpx2.Response] = {}
+def answer(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> dict[str, Any]:
+    """An API server that gives one answer to everything, or answers as a function does."""
+    given: dict[str, Any] = {}
     kubeconfig = tmp_path / "config"
     cluster = {"name": "c", "cluster": {"server": "http://127.0.0.1:1"}}
     context = {"name": "x", "context": {"cluster": "c", "user": "u"}}
@@ -31,7 +32,12 @@ def answer(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> dict[str, httpx2.
     config = {"clusters": [cluster], "contexts": [context], "users": [user], "current-context": "x"}
     kubeconfig.write_text(yaml.safe_dump(config))
     monkeypatch.setenv("KUBECONFIG", str(kubeconfig))
-    transport = httpx2.MockTransport(lambda _: given["response"])
+
+    def respond(request: httpx2.Request) -> httpx2.Response:
+        response = given["response"]
+        return response(request) if callable(response) else response
+
+    transport = httpx2.MockTransport(respond)
     monkeypatch.setattr(api, "AsyncClient", lambda: AsyncClient(transport=transport))
     return given
 
@@ -44,6 +50,18 @@ def log_of(answer: dict[str, httpx2.Response], text: str, status: int = 200) -> 
 def test_a_log_is_given_as_it_is(answer: dict[str, httpx2.Response]) -> None:
     assert log_of(answer, "one\ntwo\n") == "one\ntwo\n"
     assert log_of(answer, "") == ""
+
+
+def test_a_long_line_does_not_hide_the_end(answer: dict[str, Any]) -> None:
+    written = ["x" * 1_000_000, *(f"line {number}" for number in range(5)), "end of log"]
+
+    def kubelet(request: httpx2.Request) -> httpx2.Response:
+        asked = request.url.params
+        text = "\n".join(written[-int(asked["tailLines"]) :])
+        return httpx2.Response(200, text=text[: int(asked["limitBytes"])])
+
+    answer["response"] = kubelet
+    assert asyncio.run(api.ApiServer().pod_log("n", "p", "c")) == "line 3\nline 4\nend of log"
 
 
 def test_the_kubelets_excuse_is_no_log(answer: dict[str, httpx2.Response]) -> None:

@@ -31,7 +31,9 @@ from workshopdemo.errors import (
     UnavailableError,
 )
 
-LOG_LINES: Final = 10
+LOG_LINES: Final = (10, 3, 1)
+"""So many lines are asked for; fewer, where the last ones are longer than `LOG_BYTES`."""
+
 LOG_BYTES: Final = 16 * 1024
 """Read at most so much of a container's log: a single line may be megabytes long."""
 
@@ -180,19 +182,30 @@ class ApiServer:
 
     async def pod_log(self, namespace: str, pod: str, container: str) -> str | None:
         """See `Cluster.pod_log`."""
+        for lines in LOG_LINES:
+            log = await self._read_log(namespace, pod, container, lines)
+            # limitBytes keeps the beginning of what tailLines gives: with a long line among the
+            # last ones, it is the end that is missing.
+            if log is None or len(log) < LOG_BYTES:
+                break
+        if log is None:
+            return None
+        text = log.decode("utf-8", errors="replace")
+        return None if _NO_LOG.fullmatch(text) else text
+
+    async def _read_log(self, namespace: str, pod: str, container: str, lines: int) -> bytes | None:
         request = self._requests.prepare_request(
             "get",
             PodLog,
             name=pod,
             namespace=namespace,
-            params={"container": container, "tailLines": LOG_LINES, "limitBytes": LOG_BYTES},
+            params={"container": container, "tailLines": lines, "limitBytes": LOG_BYTES},
         )
         try:
             with _translated(f"read the log of Pod {pod}"):
                 response = await self._requests.send(self._requests.build_adapter_request(request))
                 self._requests.raise_for_status(response)
-                text = str(response.content.decode("utf-8", errors="replace"))
-                return None if _NO_LOG.fullmatch(text) else text
+                return bytes(response.content)
         except (NotFoundError, RejectedError):
             # The Pod went, or its container never wrote: 404 and 400 are answers, not failures.
             return None
