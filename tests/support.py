@@ -285,9 +285,13 @@ class FakeCluster:
             raise self.failures["log"]
         return self.logs.get((pod, container), f"log of {pod}\n")
 
-    async def events_of(self, namespace: str, uid: str) -> list[dict[str, Any]]:
+    async def list_events(self, namespace: str, **about: str) -> list[dict[str, Any]]:
         self.event_reads += 1
-        return self.told_events
+        return [
+            event
+            for event in self.told_events
+            if about.get("kind") in (None, event.get("involvedObject", {}).get("kind"))
+        ]
 
     async def list_children(
         self, kind: str, namespace: str | None

@@ -132,14 +132,21 @@ class Gatherer:
     async def _cron_job_events(
         self, look: Look, entry: CronJob, seen: CronJobFacts
     ) -> Sequence[Mapping[str, Any]]:
-        """Events of a CronJob, where something went unseen that they may tell of."""
+        """Events of a CronJob and of Jobs, where something went unseen that they may tell of."""
         if seen.live is None or not needs_events(entry, seen, self._now()):
             return []
-        return await self._events_of(look, seen.live)
+        return [
+            *await self._events_of(look, seen.live),
+            # Of Jobs that are gone nobody knows the UID, so those of all Jobs are read.
+            *await self._events(look, kind="Job"),
+        ]
 
     async def _events_of(self, look: Look, child: Child) -> Sequence[Mapping[str, Any]]:
+        return await self._events(look, uid=child.uid)
+
+    async def _events(self, look: Look, **about: str) -> Sequence[Mapping[str, Any]]:
         try:
-            return await self._cluster.events_of(child.namespace, child.uid)
+            return await self._cluster.list_events(look.demo.namespace, **about)
         except ClusterError as error:
             look.troubles.append(error)
             return []

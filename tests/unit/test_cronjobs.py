@@ -283,6 +283,53 @@ def test_runs_that_came_and_went_unseen_are_recovered_or_unknown_never_invented(
     assert totals(told) == {"unknown": 3, "succeeded": 1}
 
 
+def job_event(job: str, reason: str, at: float) -> dict[str, Any]:
+    """An Event of the Job controller about a Job."""
+    about = {"kind": "Job", "name": job}
+    return {"involvedObject": about, "reason": reason, "lastTimestamp": time(at), "message": "m"}
+
+
+@pytest.mark.parametrize(
+    ("reason", "outcome"),
+    [
+        ("Completed", "Complete"),
+        ("BackoffLimitExceeded", "Failed"),
+        ("DeadlineExceeded", "Failed"),
+        ("SuccessfulCreate", "Unknown"),
+        ("FailedCreate", "Unknown"),
+    ],
+)
+@pytest.mark.parametrize("is_told", [True, False], ids=["it began before", "all of it unseen"])
+def test_a_jobs_own_events_tell_what_its_cron_job_did_not_see(
+    reason: str, outcome: str, is_told: bool
+) -> None:
+    """History limit 0: the Job goes before the CronJob controller says that it saw its end."""
+    clock = Clockwork()
+    clock.tell(-5)
+    name = clock.begin(0)
+    if is_told:
+        clock.tell(5)
+    clock.remove(name, unseen=True)
+    clock.events = [job_event(name, "SuccessfulCreate", 0), job_event(name, reason, 7)]
+    told = clock.tell(100)
+    assert clock.wants_events
+    run = next(run for run in told.runs if run.job == name)
+    assert run.outcome == outcome
+    if outcome != "Unknown":
+        assert (run.reason, run.finish_time) == ("FromEvents", time(7))
+    assert told.last_success == (time(7) if outcome == "Complete" else None)
+
+
+def test_a_cron_jobs_events_are_read_though_kubernetes_has_combined_them() -> None:
+    clock = Clockwork()
+    clock.tell(-5)
+    name = clock.begin(0)
+    clock.remove(name, unseen=True)
+    said = f"(combined from similar events): Saw completed job: {name}, condition: Complete"
+    clock.events = [{"reason": "SawCompletedJob", "message": said}]
+    assert totals(clock.tell(30)) == {"succeeded": 1}
+
+
 def test_a_job_on_its_way_to_us_is_waited_for() -> None:
     """The CronJob, or an Event that was asked for, may tell of a Job before its own watch does."""
     clock = Clockwork(concurrencyPolicy="Forbid")

@@ -452,7 +452,7 @@ def test_events_are_asked_for_only_where_something_went_unseen(world: World) -> 
     (told,) = world.cluster.status(key)["cronJobs"]
     assert (told["lastOutcome"], told["runs"][0]["reason"]) == ("Failed", "FromEvents")
     world.look(key)
-    assert world.cluster.event_reads == 1
+    assert world.cluster.event_reads == 2
 
 
 def test_a_demo_in_a_namespace_that_goes_lets_its_jobs_go_and_is_left_alone(world: World) -> None:

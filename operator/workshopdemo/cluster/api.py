@@ -210,12 +210,11 @@ class ApiServer:
             # The Pod went, or its container never wrote: 404 and 400 are answers, not failures.
             return None
 
-    async def events_of(self, namespace: str, uid: str) -> list[Object]:
-        """See `Cluster.events_of`."""
+    async def list_events(self, namespace: str, **about: str) -> list[Object]:
+        """See `Cluster.list_events`."""
+        fields = {f"involvedObject.{field}": value for field, value in about.items()}
         with _translated("list Events"):
-            found = self._client.list(
-                _Event, namespace=namespace, fields={"involvedObject.uid": uid}
-            )
+            found = self._client.list(_Event, namespace=namespace, fields=fields)
             return [dict(event) async for event in found]
 
     async def list_children(self, kind: str, namespace: str | None) -> AsyncIterator[Object]:

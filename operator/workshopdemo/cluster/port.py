@@ -59,8 +59,8 @@ class Cluster(Protocol):
     async def pod_log(self, namespace: str, pod: str, container: str) -> str | None:
         """The end of a container's log; None where there is nothing to read any more."""
 
-    async def events_of(self, namespace: str, uid: str) -> list[Object]:
-        """The Events about an object."""
+    async def list_events(self, namespace: str, **about: str) -> list[Object]:
+        """The Events about objects; `about` are fields of involvedObject, such as uid or kind."""
 
     def list_children(self, kind: str, namespace: str | None) -> AsyncIterator[Object]:
         """All children of that kind, of all demos; `None` is all namespaces."""

@@ -15,12 +15,13 @@ from workshopdemo.model import CronJob, CronJobStatus, Run
 from workshopdemo.observe.cronverdict import expected_words, not_expected, verdict
 from workshopdemo.observe.runs import (
     FINAL,
+    Trace,
     ended_unseen,
-    recovered_outcomes,
     run_key,
     run_of,
     run_of_removed,
     time_key,
+    traces,
 )
 from workshopdemo.observe.slots import GRACE, job_at, slots, without_run
 from workshopdemo.observe.stuck import Hindrance, hindrance
@@ -56,14 +57,14 @@ class CronJobFacts:
     told: CronJobStatus | None = None
     logs: Mapping[str, str] = field(default_factory=dict)
     events: Sequence[Mapping[str, Any]] = ()
-    """Events about the CronJob; asked for only where `needs_events` says so."""
+    """Events about the CronJob and about Jobs; asked for only where `needs_events` says so."""
 
     problem: ClusterError | None = None
     mistake: InvalidSpecError | None = None
 
 
 def needs_events(entry: CronJob, facts: CronJobFacts, now: datetime) -> bool:
-    """Whether something went unseen of which the CronJob's Events may still tell."""
+    """Whether something went unseen of which Events may still tell."""
     if facts.live is None or facts.mistake is not None:
         return False
     present = {job.name for job in (*facts.jobs, *facts.removed)}
@@ -94,7 +95,7 @@ def observe_cron_job(entry: CronJob, facts: CronJobFacts, now: datetime) -> Cron
     )
     if facts.live is None or facts.mistake is not None:
         return CronJobSeen(_judged(entry, facts, _renamed(told, entry, facts)))
-    recovered = recovered_outcomes(facts.events, now)
+    recovered = traces(facts.events, now)
     runs = _runs_with_jobs(entry, facts, told, recovered, now)
     since = _counted_until(entry, facts, now)
     times = slots(entry, since, now)
@@ -138,7 +139,7 @@ def _runs_with_jobs(
     entry: CronJob,
     facts: CronJobFacts,
     told: CronJobStatus,
-    recovered: Mapping[str, str],
+    recovered: Mapping[str, Trace],
     now: datetime,
 ) -> dict[str, Run]:
     """Runs by name of Job; times without a run by the time."""

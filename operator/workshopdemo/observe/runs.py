@@ -1,6 +1,7 @@
 """Jobs of a CronJob → its runs, with what is left of those whose Job is gone."""
 
 from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any, Final
 
@@ -23,6 +24,16 @@ WATCH_LAG: Final = timedelta(seconds=20)
 """How long after an Event about an object a watch may take to tell of the object itself."""
 
 ENDINGS: Final = ("Complete", "Failed")
+
+_JOB_ENDINGS: Final[Mapping[str, RunOutcome]] = {
+    "Completed": "Complete",
+    "BackoffLimitExceeded": "Failed",
+    "DeadlineExceeded": "Failed",
+    "FailedIndexes": "Failed",
+    "MaxFailedIndexesExceeded": "Failed",
+    "PodFailurePolicy": "Failed",
+}
+"""Reasons of the Job controller's Events about the end of a Job (batch/v1, JobReason…)."""
 
 
 def run_key(run: Run) -> str:
@@ -94,40 +105,66 @@ def run_of_removed(job: Child, entry: CronJob, known: Run | None, now: datetime)
     return msgspec.structs.replace(last, outcome="Deleted", reason="JobDeleted")
 
 
-def ended_unseen(run: Run, ending: str | None) -> Run:
-    """A run whose Job went while nobody looked; `ending` is what Events tell of it, if anything."""
-    if ending == "Complete":
-        return msgspec.structs.replace(run, outcome="Complete", reason="FromEvents")
-    if ending == "Failed":
-        return msgspec.structs.replace(run, outcome="Failed", reason="FromEvents")
-    return msgspec.structs.replace(run, outcome="Unknown", reason="JobVanished")
+@dataclass(frozen=True)
+class Trace:
+    """What Events tell of a run whose Job is not seen."""
+
+    ending: RunOutcome | None
+    """How it ended; None: they tell only that it began."""
+
+    time: datetime | None
+    """When they say so."""
+
+    is_coming: bool
+    """It has just begun: the watches are about to tell of it."""
 
 
-JUST_STARTED: Final = "just started"
-STARTED: Final = "started"
+def ended_unseen(run: Run, trace: Trace | None) -> Run:
+    """A run whose Job went while nobody looked."""
+    if trace is None or trace.ending is None:
+        return msgspec.structs.replace(run, outcome="Unknown", reason="JobVanished")
+    finished = format_time(trace.time) if trace.time else run.finish_time
+    return msgspec.structs.replace(
+        run, outcome=trace.ending, reason="FromEvents", finish_time=finished
+    )
 
 
-def recovered_outcomes(events: Iterable[Mapping[str, Any]], now: datetime) -> dict[str, str]:
-    """What a CronJob's Events tell of Jobs that are not seen: Complete, Failed, or that they began.
+def traces(events: Iterable[Mapping[str, Any]], now: datetime) -> dict[str, Trace]:
+    """What Events of CronJobs and of Jobs tell, by the Job's name.
 
-    Events are best effort, and kept for an hour only; the texts are those of Kubernetes' CronJob
-    controller ("Created job X", "Saw completed job: X, condition: Y"). They are asked for, and so
-    may be ahead of the watches: a Job that has just been made is on its way to us.
+    Events are best effort, and kept for an hour only. The CronJob controller tells of each Job that
+    it started, and of the end of those that it saw ended: not of one that the history limits take
+    first (limit 0), and after ten alike only of the latest ("(combined from similar events): …").
+    So the Job's own Events are read too. They are asked for, and so may be ahead of the watches.
     """
-    found: dict[str, str] = {}
+    found: dict[str, Trace] = {}
     for event in events:
-        message = str(event.get("message", ""))
-        if event.get("reason") == "SawCompletedJob":
-            name, _, condition = message.removeprefix("Saw completed job: ").partition(
-                ", condition: "
-            )
-            found[name] = condition
-        elif event.get("reason") == "SuccessfulCreate":
+        name, ending = _told_by(event)
+        known = found.get(name)
+        if name and (known is None or known.ending is None):
             said = event.get("lastTimestamp")
-            is_recent = said is not None and now - parse_time(str(said)) < WATCH_LAG
-            name = message.removeprefix("Created job ")
-            found.setdefault(name, JUST_STARTED if is_recent else STARTED)
+            time = parse_time(str(said)) if said else None
+            is_recent = time is not None and now - time < WATCH_LAG
+            found[name] = Trace(ending, time, is_coming=is_recent and ending is None)
     return found
+
+
+def _told_by(event: Mapping[str, Any]) -> tuple[str, RunOutcome | None]:
+    """The Job that an Event is about, and how it ended; the name is empty if it tells neither.
+
+    The texts are those of Kubernetes' CronJob controller, the reasons those of batch/v1.
+    """
+    about = event.get("involvedObject") or {}
+    reason, message = str(event.get("reason")), str(event.get("message", ""))
+    if about.get("kind") == "Job":
+        return str(about["name"]), _JOB_ENDINGS.get(reason)
+    message = message.removeprefix("(combined from similar events): ")
+    if reason == "SawCompletedJob":
+        name, _, condition = message.removeprefix("Saw completed job: ").partition(", condition: ")
+        return name, "Complete" if condition == "Complete" else "Failed"
+    if reason == "SuccessfulCreate":
+        return message.removeprefix("Created job "), None
+    return "", None
 
 
 def told_run_pods(told: CronJobStatus | None, pods: Iterable[Child]) -> set[str]:

@@ -9,7 +9,7 @@ from zoneinfo import ZoneInfo
 
 from workshopdemo.facts import Child
 from workshopdemo.model import CronJob, Run, RunOutcome
-from workshopdemo.observe.runs import JUST_STARTED, ended_unseen
+from workshopdemo.observe.runs import Trace, ended_unseen
 from workshopdemo.observe.times import format_time, parse_time
 from workshopdemo.schedule import Schedule
 
@@ -56,7 +56,7 @@ def without_run(
     cron_job: Child,
     time: datetime,
     runs: Sequence[Run],
-    recovered: Mapping[str, str],
+    recovered: Mapping[str, Trace],
 ) -> Run | None:
     """What to tell of a time for which there is no Job and no record of one.
 
@@ -65,12 +65,13 @@ def without_run(
     name = job_at(cron_job.name, time)
     scheduled = format_time(time)
     active = {job.get("name") for job in cron_job.status.get("active") or ()}
-    if name in active or recovered.get(name) == JUST_STARTED:
+    trace = recovered.get(name)
+    if name in active or (trace is not None and trace.is_coming):
         return None
     last = cron_job.status.get("lastScheduleTime")
-    if name in recovered or last == scheduled:  # it did begin, and its Job is gone already
+    if trace is not None or last == scheduled:  # it did begin, and its Job is gone already
         began = Run(job=name, scheduled_time=scheduled, outcome="Unknown")
-        return ended_unseen(began, recovered.get(name))
+        return ended_unseen(began, trace)
     outcome, reason = _why_not_begun(entry, time, runs, parse_time(last) if last else None)
     return Run(scheduled_time=scheduled, outcome=outcome, reason=reason)
 
