@@ -40,7 +40,7 @@ class Memory:
 
     def remember(self, wanted: LogWanted, log: str) -> None:
         """Keep a log that was read. An end that cannot be read does not replace what was."""
-        if log or wanted.pod_uid not in self.logs:
+        if log or (wanted.is_final and wanted.pod_uid not in self.logs):
             self.logs[wanted.pod_uid] = log
         if wanted.is_final:
             self.whole.add(wanted.pod_uid)

@@ -156,6 +156,20 @@ def test_a_log_is_read_once_and_an_empty_one_too() -> None:
     assert logs_wanted(pods, told_pods(scene.tell(logs={"uid-of-p1": ""}))) == []
 
 
+@pytest.mark.parametrize(
+    ("reason", "read"), [("ContainerCreating", ["main"]), ("ImagePullBackOff", [])]
+)
+def test_a_pod_removed_before_the_kubelet_told_of_its_start_is_read(
+    reason: str, read: list[str]
+) -> None:
+    """TooSlow on a busy node: its deadline passes while the status still says it is created."""
+    scene = Scene(FAILING).pod("p", "Pending", waiting=reason)
+    assert logs_wanted([child_of("Pod", scene.pods[0])], set()) == []
+    scene.pods[0]["metadata"]["deletionTimestamp"] = time(5)
+    wanted = logs_wanted([child_of("Pod", scene.pods[0])], set())
+    assert [name for one in wanted for name in one.containers] == read
+
+
 def test_steps_of_a_pipeline_are_told_by_name() -> None:
     scene = Scene({"name": "ci", "scenario": "CIPipeline"}).pod("p", "Failed")
     ended = {"terminated": {"exitCode": 0, "finishedAt": time()}}

@@ -27,7 +27,7 @@ class LogWanted:
     pod: str
     pod_uid: str
     containers: tuple[str, ...]
-    """In the order they ran; only those that ran."""
+    """In the order they run; only those that ran, or may have."""
 
     decisive: str
     """The container whose end was the Pod's end."""
@@ -63,7 +63,7 @@ def logs_wanted(pods: Iterable[Child], known: Collection[str]) -> list[LogWanted
         is_final = pod.status.get("phase") in _ENDED
         if pod.name in known or not (is_final or pod.terminating):
             continue
-        ran = [status for status in statuses_of(pod) if _has_run(status)]
+        ran = [status for status in statuses_of(pod) if _has_run(status)] or _starting(pod)
         decisive = _decisive(pod) or (ran[-1] if ran else None)
         if decisive is not None:
             wanted.append(
@@ -180,6 +180,18 @@ def statuses_of(pod: Child) -> list[Mapping[str, Any]]:
 def _has_run(status: Mapping[str, Any]) -> bool:
     state = status.get("state") or {}
     return "terminated" in state or "running" in state
+
+
+def _starting(pod: Child) -> list[Mapping[str, Any]]:
+    """The first container of a Pod that is removed before the kubelet told whether that ran.
+
+    The kubelet tells of a start up to a second late.
+    """
+    for status in statuses_of(pod)[:1] if pod.terminating else ():
+        waiting = (status.get("state") or {}).get("waiting") or {}
+        if waiting.get("reason") in {"ContainerCreating", "PodInitializing"}:
+            return [status]
+    return []
 
 
 def _terminated(status: Mapping[str, Any]) -> Mapping[str, Any] | None:
