@@ -1,6 +1,7 @@
 """Demos as an instructor applies them: what they show, and what is told of it."""
 
 import time
+from collections.abc import Callable
 from datetime import datetime
 from itertools import pairwise
 from typing import Any
@@ -27,31 +28,41 @@ def test_each_scenario_ends_as_its_lesson_says(world: World) -> None:
     assert {name: (job["outcome"], job["reason"]) for name, job in told.items()} == scenarios
     assert status["summary"] == f"{len(scenarios)}/{len(scenarios)} jobs as expected"
 
-    attempts = told["FailsThenSucceeds"]["attempts"]
-    assert [attempt["outcome"] for attempt in attempts] == ["Failed", "Failed", "Succeeded"]
-    starts = [datetime.fromisoformat(attempt["startTime"]) for attempt in attempts]
+    assert told["DataPipeline"]["completedIndexes"] == "0-4"
+    for name, look in _ATTEMPTS.items():
+        world.wait_for_attempts(name.lower(), look)
+    retried = world.entry("failsthensucceeds")["attempts"]
+    starts = [datetime.fromisoformat(attempt["startTime"]) for attempt in retried]
     pauses = [(later - earlier).total_seconds() for earlier, later in pairwise(starts)]
     assert pauses[0] >= 9, "Kubernetes waits 10 s before the first retry"
     assert pauses[1] >= 19, "and 20 s before the second"
 
-    assert len(told["AlwaysFails"]["attempts"]) == 3
-    for attempt in told["AlwaysFails"]["attempts"]:
-        assert attempt["exitCode"] == 1
-        assert attempt["node"].startswith("workshop-test-")
-        assert "no such file or directory" in attempt["log"]
 
-    steps = told["CIPipeline"]["attempts"][0]["log"]
-    assert all(f"[{step}]" in steps for step in ("checkout", "lint", "test", "package"))
+def _each_fails(attempts: list[dict[str, Any]]) -> bool:
+    return len(attempts) == 3 and all(
+        attempt["exitCode"] == 1
+        and attempt["node"].startswith("workshop-test-")
+        and "no such file or directory" in attempt["log"]
+        for attempt in attempts
+    )
 
-    pipeline = told["DataPipeline"]
-    assert pipeline["completedIndexes"] == "0-4"
-    assert sorted({attempt["index"] for attempt in pipeline["attempts"]}) == [0, 1, 2, 3, 4]
 
-    killed = told["OutOfMemory"]["attempts"][-1]
-    # The runtime may tell of the end before it tells of the kernel's reason: then it is Error.
-    assert (killed["exitCode"], killed["reason"]) in {(137, "OOMKilled"), (137, "Error")}
-    assert [attempt["exitCode"] for attempt in told["NotRetriable"]["attempts"]] == [42]
-    assert "SIGTERM" in told["TooSlow"]["attempts"][0]["log"], "of a Pod that was taken away"
+# The runtime may tell of an end before it tells of the kernel's reason: then it is Error.
+_KILLED = {(137, "OOMKilled"), (137, "Error")}
+_ATTEMPTS: dict[str, Callable[[list[dict[str, Any]]], bool]] = {
+    "FailsThenSucceeds": lambda found: (
+        [one["outcome"] for one in found] == ["Failed", "Failed", "Succeeded"]
+    ),
+    "AlwaysFails": _each_fails,
+    "CIPipeline": lambda found: all(
+        f"[{step}]" in found[0]["log"] for step in ("checkout", "lint", "test", "package")
+    ),
+    "DataPipeline": lambda found: sorted({one["index"] for one in found}) == [0, 1, 2, 3, 4],
+    "OutOfMemory": lambda found: (found[-1]["exitCode"], found[-1]["reason"]) in _KILLED,
+    "NotRetriable": lambda found: [one["exitCode"] for one in found] == [42],
+    # Of a Pod that was taken away.
+    "TooSlow": lambda found: "SIGTERM" in found[0]["log"],
+}
 
 
 def test_indexes_fail_and_succeed_by_themselves(world: World) -> None:
@@ -71,8 +82,13 @@ def test_indexes_fail_and_succeed_by_themselves(world: World) -> None:
     world.wait_for_phase("Ready")
     told = world.entry("ok")
     assert (told["completedIndexes"], told["failedIndexes"]) == ("0,2,3", "1")
-    failed = [attempt for attempt in told["attempts"] if attempt["outcome"] == "Failed"]
-    assert [(attempt["index"], attempt["exitCode"]) for attempt in failed] == [(1, 7)]
+    world.wait_for_attempts(
+        "ok",
+        lambda attempts: (
+            [(one["index"], one["exitCode"]) for one in attempts if one["outcome"] == "Failed"]
+            == [(1, 7)]
+        ),
+    )
 
 
 def test_kubectl_get_tells_it_in_a_line(world: World) -> None:
@@ -88,11 +104,10 @@ def test_kubectl_get_tells_it_in_a_line(world: World) -> None:
 def test_a_failing_lesson_is_as_expected_and_told_by_events(world: World) -> None:
     world.apply(FAILING)
     world.wait_for_phase("Ready")
-    told = world.entry("bad")
-    assert told["asExpected"] is True
-    assert told["attempts"][0]["exitCode"] == 3
-    assert told["attempts"][0]["log"] == "no such file"
-    (event,) = world.events("JobFailed")
+    assert world.entry("bad")["asExpected"] is True
+    world.wait_for_attempts("bad", lambda attempts: attempts[0]["exitCode"] == 3)
+    world.wait_for_log("bad", "no such file")
+    (event,) = wait_for("its Event", lambda: world.events("JobFailed"))
     assert event["type"] == "Normal", "a lesson that fails as it must is nothing to warn of"
     assert event["involvedObject"]["name"] == "shop"
 
@@ -114,7 +129,7 @@ def test_an_image_that_does_not_exist_is_stuck_with_the_kubelets_reason(world: W
     told = world.entry("ok")
     assert (told["outcome"], told["reason"]) == ("Stuck", "ImagePullBackOff")
     assert told["message"].startswith("the image localhost:1/no/such:image cannot be pulled: ")
-    assert world.entry("bad").get("asExpected") is True, "the rest of the demo runs"
+    wait_for("the rest of the demo", lambda: world.entry("bad").get("asExpected"))
 
 
 def test_a_quota_that_forbids_pods_is_told_in_kubernetes_words(world: World) -> None:
@@ -154,6 +169,7 @@ def test_a_child_edited_by_hand_is_put_right(world: World) -> None:
 def test_a_deleted_child_comes_back_and_runs_again(world: World) -> None:
     world.apply(QUICK)
     world.wait_for_phase("Ready")
+    world.wait_for_log("ok", "working\ndone")
     before = world.job_of("ok")["metadata"]
     world.kubectl("delete", "job", before["name"])
     wait_for("a new Job", lambda: world.job_of("ok")["metadata"]["uid"] != before["uid"])
@@ -193,6 +209,7 @@ def _of(entry: str, world: World) -> list[Any]:
 def test_run_2_makes_a_second_job_and_the_first_log_stays(world: World) -> None:
     world.apply(QUICK)
     world.wait_for_phase("Ready")
+    world.wait_for_log("ok", "working\ndone")
     world.apply(QUICK | {"run": 2})
     wait_for("the second run", lambda: world.entry("ok")["run"] == 2)
     world.wait_for_phase("Ready")
@@ -212,19 +229,17 @@ def test_old_runs_beyond_the_history_limit_are_removed(world: World) -> None:
         wait_for(f"run {run}", lambda run=run: world.entry("ok")["run"] == run)
         world.wait_for_phase("Ready")
     wait_for("only two Jobs", lambda: len(world.jobs()) == 2)
-    assert [past["run"] for past in world.entry("ok")["history"]] == [2]
+    wait_for(
+        "only one run that is over",
+        lambda: [past["run"] for past in world.entry("ok")["history"]] == [2],
+    )
 
 
 def test_a_changed_entry_runs_as_a_new_job(world: World) -> None:
     world.apply(QUICK)
     world.wait_for_phase("Ready")
     world.apply(QUICK | {"command": ["echo", "changed"]})
-
-    def look() -> bool:
-        attempts = world.entry("ok").get("attempts")
-        return bool(attempts) and attempts[-1].get("log") == "changed"
-
-    wait_for("the changed log", look)
+    world.wait_for_log("ok", "changed")
 
 
 def test_tuning_changes_in_place(world: World) -> None:
@@ -252,20 +267,22 @@ def test_no_time_to_live_loses_an_outcome(world: World) -> None:
         *(QUICK | {"name": f"ok-{n}", "ttlSecondsAfterFinished": 0} for n in range(5)),
         *(FAILING | {"name": f"bad-{n}", "ttlSecondsAfterFinished": 0} for n in range(5)),
     )
-    status = world.wait_for_phase("Ready")
+    world.wait_for_phase("Ready")
     wait_for("the Jobs are removed", lambda: not world.jobs())
+    for number in range(5):
+        world.wait_for_log(f"ok-{number}", "working\ndone")
+        world.wait_for_log(f"bad-{number}", "no such file")
+    told = world.wait_for_phase("Ready")["jobs"]
     time.sleep(3)
     assert world.jobs() == [], "a Job that was removed by its time to live does not run again"
-    assert world.status()["jobs"] == status["jobs"]
-    assert all(job["attempts"][-1]["log"] for job in status["jobs"])
+    assert world.status()["jobs"] == told
 
 
 def test_completions_and_parallelism_are_kubernetes_own(world: World) -> None:
     world.apply(QUICK | {"completions": 4, "parallelism": 2})
     world.wait_for_phase("Ready")
-    told = world.entry("ok")
-    assert told["succeeded"] == 4
-    assert len(told["attempts"]) == 4
+    assert world.entry("ok")["succeeded"] == 4
+    world.wait_for_attempts("ok", lambda attempts: len(attempts) == 4)
 
 
 def test_a_log_of_any_kind_is_told_safely(world: World) -> None:
@@ -273,9 +290,8 @@ def test_a_log_of_any_kind_is_told_safely(world: World) -> None:
         tr '\0' x; echo; head -c 3000 /dev/urandom; echo; echo end of log"""
     world.apply(QUICK | {"command": ["sh", "-c", noise]})
     world.wait_for_phase("Ready")
-    log = world.entry("ok")["attempts"][0]["log"]
-    assert log.endswith("end of log")
-    assert len(log.encode()) <= 1024
+    world.wait_for_attempts("ok", lambda attempts: attempts[0]["log"].endswith("end of log"))
+    assert len(world.entry("ok")["attempts"][0]["log"].encode()) <= 1024
 
 
 def test_two_demos_with_the_same_entries_do_not_meet(world: World) -> None:
@@ -326,16 +342,17 @@ def test_fifty_jobs_that_end_in_the_same_moment_are_all_told(world: World) -> No
     for demo in range(5):
         world.apply(*(QUICK | {"name": f"j{n}"} for n in range(10)), name=f"d{demo}")
     for demo in range(5):
-        status = world.wait_for_phase("Ready", f"d{demo}", deadline=240)
-        assert [job["attempts"][0]["log"] for job in status["jobs"]] == ["working\ndone"] * 10
+        world.wait_for_phase("Ready", f"d{demo}", deadline=240)
+        for number in range(10):
+            world.wait_for_log(f"j{number}", "working\ndone", f"d{demo}")
 
 
 def test_a_command_that_is_not_there_is_told_in_the_kubelets_words(world: World) -> None:
     world.apply(QUICK | {"command": ["nosuch"], "backoffLimit": 0, "expected": "Failed"})
     world.wait_for_phase("Ready")
+    world.wait_for_attempts("ok", lambda attempts: "nosuch" in attempts[0]["log"])
     (attempt,) = world.entry("ok")["attempts"]
     assert (attempt["reason"], attempt["exitCode"]) == ("StartError", 128)
-    assert "nosuch" in attempt["log"]
 
 
 @pytest.mark.parametrize(

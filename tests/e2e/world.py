@@ -47,7 +47,7 @@ FAILING: dict[str, Any] = QUICK | {
 
 
 def wait_for(what: str, look: Callable[[], T | None], deadline: float = DEADLINE) -> T:
-    """Poll until `look` gives something true; its own assertion errors count as "not yet"."""
+    """Poll until `look` gives something true; what it asserts, or misses, counts as "not yet"."""
     end = time.monotonic() + deadline
     last: object = None
     while True:
@@ -55,6 +55,8 @@ def wait_for(what: str, look: Callable[[], T | None], deadline: float = DEADLINE
             last = look()
         except AssertionError as error:
             last = error
+        except LookupError as error:
+            last = f"there is no {error}"
         except ApiException as error:
             if error.status not in {404, 409, 429, 500, 503}:
                 raise
@@ -206,6 +208,26 @@ class World:
     def entry(self, entry: str, name: str = "shop") -> dict[str, Any]:
         (found,) = [job for job in self.status(name)["jobs"] if job["name"] == entry]
         return found
+
+    def wait_for_attempts(
+        self, entry: str, look: Callable[[list[dict[str, Any]]], bool], name: str = "shop"
+    ) -> None:
+        """Wait until an entry's attempts are told as they should be.
+
+        The phase may be told earlier, as it is the Job's: its Pods come by another watch, and their
+        logs from kubelets that may be busy, or out of the API server's reach.
+        """
+
+        def found() -> bool:
+            attempts = self.entry(entry, name)["attempts"]
+            assert look(attempts), attempts
+            return True
+
+        wait_for(f"the attempts of {entry}", found)
+
+    def wait_for_log(self, entry: str, log: str, name: str = "shop") -> None:
+        """Wait until the latest attempt of an entry is told with this log."""
+        self.wait_for_attempts(entry, lambda attempts: attempts[-1]["log"] == log, name)
 
     def wait_for_phase(
         self, phase: str, name: str = "shop", namespace: str = "", deadline: float = DEADLINE
