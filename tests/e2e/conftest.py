@@ -65,9 +65,12 @@ def world(
     world.create_namespace(world.namespace)
     yield world
     failed = getattr(request.node, "failed", False)
-    if failed:
-        print(world.story_of_failure())
-    world.clean_up()
+    try:
+        if failed:
+            print(world.story_of_failure())
+        world.check_secrets()
+    finally:
+        world.clean_up()
 
 
 @pytest.fixture
@@ -79,10 +82,11 @@ def namespace(world: World) -> str:
 # CronJobs wait for full minutes: what takes longest begins first, and the rest goes on beside it.
 _ORDER = (
     "test_cronjobs.py",
-    "test_lessons.py",
     "test_notifications.py",
+    "test_lessons.py",
     "test_refused.py",
     "test_operator.py",
+    "test_notifications_disruptive.py",
 )
 
 

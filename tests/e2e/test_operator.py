@@ -15,20 +15,6 @@ from world import FAILING, GROUP, PLURAL, QUICK, SYSTEM, VERSION, Chart, World, 
 
 pytestmark = pytest.mark.disruptive
 
-# Asking whether one may do something is a POST, but nothing is stored by it.
-QUESTIONS = "selfsubjectaccessreviews"
-
-
-def writes(world: World) -> list[str]:
-    """The operator's writes so far, with their request ids."""
-    return [
-        f"{request['verb']} {request['requestURI']} {request['auditID']}"
-        for request in world.requests()
-        if request["verb"] in {"create", "update", "patch", "delete", "deletecollection"}
-        and request["stage"] == "ResponseComplete"
-        and request.get("objectRef", {}).get("resource") != QUESTIONS
-    ]
-
 
 @pytest.fixture(autouse=True)
 def _operator_is_well(chart: Chart) -> Iterator[None]:
@@ -42,14 +28,14 @@ def test_a_restarted_operator_writes_nothing(world: World) -> None:
     for name in ("shop", "other"):
         world.wait_for_phase("Ready", name)
     time.sleep(3)
-    before = writes(world)
+    before = world.writes()
     assert before, "the audit log tells of the operator's writes"
-    with world.operator_away():
+    with world.operators(0):
         pass
     # Proof that it looked at everything: a new demo goes through it.
     world.apply(QUICK, name="late")
     world.wait_for_phase("Ready", "late")
-    new = [write for write in writes(world) if write not in before]
+    new = [write for write in world.writes() if write not in before]
     assert [write for write in new if "late" not in write] == []
 
 
@@ -58,7 +44,7 @@ def test_what_happened_meanwhile_is_caught_up_with(world: World) -> None:
     world.apply(slow, FAILING)
     edited = wait_for("the Job", lambda: world.job_of("ok"))["metadata"]["name"]
     wait_for("its Pod", lambda: world.pods_of("ok"))
-    with world.operator_away():
+    with world.operators(0):
         world.kubectl("patch", "job", edited, "--type=merge", "-p", '{"spec":{"backoffLimit":1}}')
         wait_for(
             "the Job ends",
@@ -76,10 +62,7 @@ def test_an_operator_killed_again_and_again_loses_nothing(world: World) -> None:
         world.apply(QUICK, FAILING, {"name": "ci", "scenario": "CIPipeline"}, name=f"d{number}")
     for _ in range(6):
         time.sleep(2)
-        world.kubectl(
-            *("-n", SYSTEM, "delete", "pod", "-l", "app.kubernetes.io/name=workshop-demo"),
-            *("--grace-period=0", "--force", "--wait=false"),
-        )
+        world.kill_operator()
     for number in range(8):
         world.wait_for_phase("Ready", f"d{number}", deadline=240)
         for entry in ("ok", "bad", "ci"):
@@ -161,9 +144,7 @@ def test_a_lost_api_server_is_outlived(world: World) -> None:
         time.sleep(60)
     finally:
         world.node("mv", "/root/kube-apiserver.yaml", manifest)
-    # An API server that starts refuses everybody until it has read its roles.
-    wait_for("the API server", lambda: world.kubectl("get", "--raw", "/readyz"), deadline=180)
-    wait_for("its roles", lambda: world.kubectl("get", "pods"), deadline=60)
+    world.wait_for_api_server()
     world.wait_for_phase("Ready", deadline=240)
     world.wait_for_log("ok", "meanwhile")
     world.apply(FAILING, name="after")

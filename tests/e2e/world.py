@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 import yaml
+from inbox import SERVICE, About, Inbox, Letter, tally
 from kubernetes.client import (
     ApiClient,
     AppsV1Api,
@@ -25,6 +26,11 @@ from urllib3.exceptions import HTTPError
 GROUP, VERSION, PLURAL = "workshopdemo.dev", "v1alpha1", "workshopdemos"
 SYSTEM = "workshop-system"
 DEADLINE = 150.0
+ALLOWED_HOSTS = f"{{{SERVICE}.{SYSTEM}.svc:80,*.svc:9093}}"
+"""What targets may reach in the cluster: the inbox as if it were a stranger, and Alertmanagers."""
+
+QUESTIONS = "selfsubjectaccessreviews"
+"""Asking whether one may do something is a POST, but nothing is stored by it."""
 
 T = TypeVar("T")
 
@@ -89,6 +95,7 @@ class Chart:
             *("upgrade", "--install", "workshop-demo", str(self.path), "--namespace", namespace),
             *("--create-namespace", "--wait", "--timeout", "120s"),
             *("--set", f"image.repository={repository}", "--set", f"image.tag={tag}"),
+            *("--set", f"notifications.allowedHosts={ALLOWED_HOSTS}"),
             *arguments,
         )
 
@@ -135,7 +142,9 @@ class World:
         self.batch = BatchV1Api(api)
         self.apps = AppsV1Api(api)
         self.custom = CustomObjectsApi(api)
+        self.inbox = Inbox(api, SYSTEM, namespace)
         self._namespaces: list[str] = []
+        self._secrets: list[str] = []
 
     # What a user does.
 
@@ -161,16 +170,21 @@ class World:
         self,
         *jobs: Mapping[str, Any],
         cron_jobs: Sequence[Mapping[str, Any]] = (),
+        targets: Sequence[Mapping[str, Any]] = (),
         name: str = "shop",
         namespace: str = "",
     ) -> None:
         """Apply a demo as a user does: server-side, the whole of it."""
-        spec = {"jobs": [dict(job) for job in jobs], "cronJobs": [dict(one) for one in cron_jobs]}
+        spec: dict[str, Any] = {
+            "jobs": [dict(job) for job in jobs],
+            "cronJobs": [dict(one) for one in cron_jobs],
+            "notifications": {"targets": [dict(one) for one in targets]} if targets else {},
+        }
         manifest = {
             "apiVersion": f"{GROUP}/{VERSION}",
             "kind": "WorkshopDemo",
             "metadata": {"name": name, "namespace": namespace or self.namespace},
-            "spec": {section: entries for section, entries in spec.items() if entries},
+            "spec": {section: asked for section, asked in spec.items() if asked},
         }
         self.apply_manifest(manifest)
 
@@ -185,6 +199,17 @@ class World:
             check=False,
         )
         assert done.returncode == 0, done.stderr
+
+    def secret(self, name: str, *, hidden: str, **values: str) -> None:
+        """Make a Secret, or change it; `hidden` is the part of it that nobody may ever tell."""
+        self._secrets.append(hidden)
+        manifest = {
+            "apiVersion": "v1",
+            "kind": "Secret",
+            "metadata": {"name": name, "namespace": self.namespace},
+            "stringData": values,
+        }
+        self.apply_manifest(manifest)
 
     def delete_demo(self, name: str = "shop") -> None:
         self.custom.delete_namespaced_custom_object(GROUP, VERSION, self.namespace, PLURAL, name)
@@ -264,20 +289,96 @@ class World:
         ).items
         return [self.api.sanitize_for_serialization(event) for event in found]
 
+    def notifications(self, name: str = "shop") -> dict[str, Any]:
+        """What the status tells of deliveries."""
+        return dict(self.status(name).get("notifications") or {})
+
+    def condition(self, kind: str, name: str = "shop") -> dict[str, Any]:
+        (found,) = [one for one in self.status(name)["conditions"] if one["type"] == kind]
+        return dict(found)
+
+    def wait_for_condition(self, kind: str, status: str, words: str = "") -> None:
+        """Wait for a condition's status, with these words in its message."""
+
+        def look() -> bool:
+            found = self.condition(kind)
+            assert words in found["message"], found
+            return bool(found["status"] == status)
+
+        wait_for(f"{kind} is {status}: {words}", look)
+
+    def check_secrets(self) -> None:
+        """No word of a Secret stands where others read."""
+        if not self._secrets:
+            return
+        said = {
+            "the demo": self.kubectl("describe", "wd"),
+            "all demos": self.kubectl("get", "wd", "-A", "-o", "yaml"),
+            "the Jobs": self.kubectl("get", "jobs,cronjobs", "-o", "yaml"),
+            "the Events": self.kubectl("get", "events", "-A", "-o", "yaml"),
+            "the operator's log": self.operator_log(),
+            "the inbox's log": self.kubectl("-n", SYSTEM, "logs", f"deployment/{SERVICE}"),
+        }
+        for where, words in said.items():
+            for number, secret in enumerate(self._secrets):
+                assert secret not in words, f"secret {number} is told by {where}"
+
+    def ends(self) -> dict[str, str]:
+        """How each Job that is over has ended, by its own conditions."""
+        words = {"Complete": "Success", "Failed": "Failure"}
+        return {
+            job["metadata"]["name"]: words[condition["type"]]
+            for job in self.jobs()
+            for condition in job.get("status", {}).get("conditions") or ()
+            if condition["type"] in words and condition["status"] == "True"
+        }
+
+    def wait_for_delivered(
+        self, count: int, name: str = "shop", deadline: float = DEADLINE
+    ) -> dict[str, Any]:
+        """Wait until the status tells of so many deliveries, and of none still to be made."""
+
+        def look() -> dict[str, Any]:
+            told = self.notifications(name)
+            assert told.get("delivered") == count, told
+            assert (told["pending"], told["failed"]) == (0, 0), told
+            return told
+
+        return wait_for(f"{count} deliveries", look, deadline)
+
+    def wait_until_told(
+        self, ends: Mapping[str, str], *targets: str, deadline: float = DEADLINE
+    ) -> list[Letter]:
+        """Wait until the inbox has a message of each end to each target; gives all it has."""
+        wanted = {About(target, *end) for target in targets for end in ends.items()}
+
+        def look() -> list[Letter]:
+            letters = self.inbox.letters(*targets)
+            missing = wanted - tally(letters).keys()
+            assert not missing, f"{len(missing)} of {len(wanted)} are missing: {min(missing)}"
+            return letters
+
+        return wait_for("every message", look, deadline)
+
     # The operator, as its administrator sees it.
 
     def operator_pod(self) -> str:
         """Name of the operator's running Pod."""
-        pods = self.core.list_namespaced_pod(
-            SYSTEM, label_selector="app.kubernetes.io/name=workshop-demo"
-        ).items
-        alive = [pod for pod in pods if not pod.metadata.deletion_timestamp]
+        alive = [pod for pod in self._operator_pods() if not pod.metadata.deletion_timestamp]
         assert len(alive) == 1, f"{len(alive)} operators"
         return str(alive[0].metadata.name)
 
+    def _operator_pods(self) -> list[Any]:
+        label = "app.kubernetes.io/name=workshop-demo"
+        return list(self.core.list_namespaced_pod(SYSTEM, label_selector=label).items)
+
+    def restarts(self) -> list[int]:
+        """How often each operator's container was started again."""
+        found = [pod.status.container_statuses[0] for pod in self._operator_pods()]
+        return [int(container.restart_count) for container in found]
+
     def operator_is_ready(self) -> bool:
-        pod = self.core.read_namespaced_pod(self.operator_pod(), SYSTEM)
-        return any(c.type == "Ready" and c.status == "True" for c in pod.status.conditions or ())
+        return _is_ready(self.core.read_namespaced_pod(self.operator_pod(), SYSTEM))
 
     def operator_log(self) -> str:
         """What the operator wrote; nothing while its container is being created."""
@@ -288,16 +389,36 @@ class World:
                 raise
             return ""
 
+    def kill_operator(self, *, in_place: bool = False) -> None:
+        """End its process by SIGKILL; Kubernetes starts it in another Pod, or in the same.
+
+        In the same Pod it starts at once only after the first crash. To delete the Pod alone would
+        be a warning: the kubelet lets its process end.
+        """
+        for pod in self._operator_pods():
+            for container in pod.status.container_statuses or ():
+                if container.state.running:
+                    name = container.container_id.partition("://")[2]
+                    process = "$(crictl inspect -o go-template --template {{.info.pid}} " + name
+                    self.node("bash", "-c", f"kill -9 {process})", name=pod.spec.node_name)
+            if not in_place:
+                self.core.delete_namespaced_pod(pod.metadata.name, SYSTEM, grace_period_seconds=0)
+        if in_place:
+            wait_for("its restart", lambda: any(self.restarts()))
+
+    def wait_for_api_server(self) -> None:
+        # An API server that starts refuses everybody until it has read its roles.
+        wait_for("the API server", lambda: self.kubectl("get", "--raw", "/readyz"), 180)
+        wait_for("its roles", lambda: self.kubectl("get", "pods"), 60)
+
     def scale_operator(self, replicas: int) -> None:
         self.apps.patch_namespaced_deployment_scale(
             "workshop-demo", SYSTEM, {"spec": {"replicas": replicas}}
         )
 
         def look() -> bool:
-            pods = self.core.list_namespaced_pod(
-                SYSTEM, label_selector="app.kubernetes.io/name=workshop-demo"
-            ).items
-            return len(pods) == replicas and (replicas == 0 or self.operator_is_ready())
+            pods = self._operator_pods()
+            return len(pods) == replicas and all(map(_is_ready, pods))
 
         wait_for(f"{replicas} operators", look)
 
@@ -306,19 +427,30 @@ class World:
         log = self.node("cat", "/var/log/kubernetes/audit.log")
         return [json.loads(line) for line in log.splitlines() if line.endswith("}")]
 
-    def node(self, *command: str) -> str:
-        """Run a command on the control-plane node."""
+    def writes(self, namespace: str = "") -> list[str]:
+        """The operator's writes so far, with their request ids; everywhere, or in a namespace."""
+        return [
+            f"{request['verb']} {request['requestURI']} {request['auditID']}"
+            for request in self.requests()
+            if request["verb"] in {"create", "update", "patch", "delete", "deletecollection"}
+            and request["stage"] == "ResponseComplete"
+            and request.get("objectRef", {}).get("resource") != QUESTIONS
+            and (not namespace or f"/namespaces/{namespace}/" in request["requestURI"])
+        ]
+
+    def node(self, *command: str, name: str = "") -> str:
+        """Run a command on a node, by default on the control plane's."""
         return subprocess.run(
-            ["docker", "exec", f"{self.cluster.name}-control-plane", *command],
+            ["docker", "exec", name or f"{self.cluster.name}-control-plane", *command],
             check=True,
             capture_output=True,
             text=True,
         ).stdout
 
     @contextmanager
-    def operator_away(self) -> Iterator[None]:
-        """No operator meanwhile."""
-        self.scale_operator(0)
+    def operators(self, replicas: int) -> Iterator[None]:
+        """None meanwhile, or two by mistake; one again in the end."""
+        self.scale_operator(replicas)
         try:
             yield
         finally:
@@ -349,3 +481,8 @@ class World:
             except ApiException as error:
                 if error.status != 404:
                     raise
+
+
+def _is_ready(pod: Any) -> bool:
+    conditions = pod.status.conditions or ()
+    return any(each.type == "Ready" and each.status == "True" for each in conditions)
