@@ -37,6 +37,7 @@ lint: $(READY) ## ruff, mypy, import contracts, freshness of what is generated.
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 	MYPYPATH=deploy/kind $(BIN)/mypy --strict deploy/kind
+	MYPYPATH=bench:tests/e2e:tests $(BIN)/mypy --strict --follow-imports=silent bench
 	PYTHONPATH=operator $(BIN)/lint-imports --no-logo
 	cmp crds/$(CRD) charts/workshop-demo/files/$(CRD)
 
@@ -49,6 +50,10 @@ chart: $(READY) ## The Helm chart's tests.
 e2e: $(READY) ## Tests on a kind cluster of their own, workshop-test.
 	$(BIN)/pytest tests/e2e -q -m "not disruptive" -n $(WORKERS) --maxschedchunk=1 --durations=5
 	$(BIN)/pytest tests/e2e -q -m disruptive --durations=10
+
+.PHONY: bench
+bench: $(READY) ## The project's numbers, measured on a kind cluster of their own (BENCH=--help).
+	PYTHONPATH=operator:tests:tests/e2e $(BIN)/python bench $(BENCH)
 
 .PHONY: chart-crd lock golden clean
 chart-crd: ## Copy the CRD into the chart.

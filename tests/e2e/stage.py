@@ -16,7 +16,6 @@ from world import Chart
 from support import ROOT
 
 CLUSTER = "workshop-test"
-CONTEXT = f"kind-{CLUSTER}"
 IMAGES = ("busybox", "alertmanager")
 
 
@@ -24,11 +23,17 @@ IMAGES = ("busybox", "alertmanager")
 class Stage:
     """Where everything is that a run on the cluster needs."""
 
+    name: str
     kubeconfig: str
     image: str
     kind: str
     kubectl: str
     helm: str
+
+    @property
+    def context(self) -> str:
+        """What kind calls the cluster in its kubeconfig."""
+        return f"kind-{self.name}"
 
     def chart(self) -> Chart:
         """The chart, to be installed as its users install it."""
@@ -36,7 +41,7 @@ class Stage:
             helm=self.helm,
             kubectl=self.kubectl,
             kubeconfig=self.kubeconfig,
-            context=CONTEXT,
+            context=self.context,
             image=self.image,
             path=ROOT / "charts" / "workshop-demo",
         )
@@ -44,7 +49,7 @@ class Stage:
     def cluster(self) -> KindCluster:
         """pytest-kind's handle on the cluster; it finds the cluster there and makes none."""
         cluster = KindCluster(
-            CLUSTER,
+            self.name,
             Path(self.kubeconfig),
             kind_path=Path(self.kind),
             kubectl_path=Path(self.kubectl),
@@ -54,30 +59,43 @@ class Stage:
 
     def client(self) -> ApiClient:
         """The official client: an independent witness of what the API server says."""
-        return kubernetes.config.new_client_from_config(self.kubeconfig, context=CONTEXT)
+        return kubernetes.config.new_client_from_config(self.kubeconfig, context=self.context)
 
 
 @contextmanager
-def alone() -> Iterator[str]:
+def alone(name: str = CLUSTER) -> Iterator[str]:
     """Have the cluster, and hold it until the end; gives its kubeconfig.
 
     Two runs at a time on one cluster would disturb each other: each installs its operator.
     """
-    kubeconfig = _deploy_kind("up", "--name", CLUSTER)[-1]
+    kubeconfig = _deploy_kind("up", "--name", name)[-1]
     with Path(kubeconfig).with_suffix(".e2e-lock").open("w") as held:
         try:
             fcntl.flock(held, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
-            print(f"Another run is using cluster {CLUSTER}: waiting for its end", file=sys.stderr)
+            print(f"Another run is using cluster {name}: waiting for its end", file=sys.stderr)
             fcntl.flock(held, fcntl.LOCK_EX)
         yield kubeconfig
 
 
-def prepare(kubeconfig: str, images: tuple[str, ...] = IMAGES) -> Stage:
-    """Have the operator's image and those of the demos on the nodes, and the chart installed."""
+def prepare(
+    kubeconfig: str,
+    images: tuple[str, ...] = IMAGES,
+    name: str = CLUSTER,
+    more: tuple[str, ...] = (),
+) -> Stage:
+    """Have the operator's image and those of the demos on the nodes, and the chart installed.
+
+    Args:
+        kubeconfig: of the cluster.
+        images: of the demos, by their names in deploy/kind.
+        name: of the cluster.
+        more: images that the engine has, as it calls them.
+    """
     (image,) = _deploy_kind("operator-image")
-    _deploy_kind("load", "--name", CLUSTER, image, *_deploy_kind("images", *images))
-    stage = Stage(kubeconfig, image, *(_tool(name) for name in ("kind", "kubectl", "helm")))
+    _deploy_kind("load", "--name", name, image, *more, *_deploy_kind("images", *images))
+    tools = {tool: _tool(tool) for tool in ("kind", "kubectl", "helm")}
+    stage = Stage(name, kubeconfig, image, **tools)
     stage.chart().restore()
     return stage
 
