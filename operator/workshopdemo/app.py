@@ -204,8 +204,45 @@ class _Backoffs:
             pause = min(pause * 2, 15.0)
 
 
+class _NoDiffBase(kopf.DiffBaseStorage):
+    """No last-handled state: only handlers of changes ask for it, and we have none.
+
+    kopf builds it for each event all the same, by deep copies of the object: a third of its time.
+    """
+
+    def build(self, **_: Any) -> kopf.BodyEssence:
+        return kopf.BodyEssence()
+
+    def fetch(self, **_: Any) -> None:
+        return None
+
+    def store(self, **_: Any) -> None:
+        """Nothing is kept."""
+
+
+class _NoProgress(kopf.ProgressStorage):
+    """No handler is tried again by kopf: our queue does that."""
+
+    def fetch(self, **_: Any) -> None:
+        return None
+
+    def store(self, **_: Any) -> None:
+        """Nothing is kept."""
+
+    def purge(self, **_: Any) -> None:
+        """Nothing was kept."""
+
+    def touch(self, **_: Any) -> None:
+        """Nothing is touched."""
+
+    def clear(self, *, essence: kopf.BodyEssence) -> kopf.BodyEssence:
+        return essence
+
+
 def _kopf_settings() -> kopf.OperatorSettings:
     settings = kopf.OperatorSettings()
+    settings.persistence.diffbase_storage = _NoDiffBase()
+    settings.persistence.progress_storage = _NoProgress()
     settings.networking.error_backoffs = _Backoffs()
     settings.networking.request_timeout = 30
     settings.networking.connect_timeout = 10

@@ -4,10 +4,11 @@ import asyncio
 from collections.abc import Coroutine
 from typing import Any
 
+import kopf
 import pytest
 
 from support import SETTINGS, FakeCluster, FakeTimeLoop, demo_body
-from workshopdemo.app import require_watch
+from workshopdemo.app import _kopf_settings, require_watch
 from workshopdemo.cluster import Cache
 from workshopdemo.errors import DeadWatchError
 
@@ -42,3 +43,16 @@ def test_a_watch_that_lags_or_a_demo_that_goes_means_none() -> None:
         await looking
 
     run(story())
+
+
+def test_kopf_keeps_no_state_of_objects_and_copies_none() -> None:
+    persistence = _kopf_settings().persistence
+    body: Any = kopf.Body({"metadata": {"name": "a", "annotations": {"b": "c"}}, "spec": {"d": 1}})
+    essence = persistence.diffbase_storage.build(body=body)
+    assert not essence
+    assert persistence.diffbase_storage.fetch(body=body) is None
+    assert persistence.progress_storage.clear(essence=essence) is essence
+    patch = kopf.Patch({})
+    persistence.diffbase_storage.store(body=body, patch=patch, essence=essence)
+    persistence.progress_storage.touch(body=body, patch=patch, value="now")
+    assert not patch
