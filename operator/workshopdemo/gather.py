@@ -1,6 +1,7 @@
 """Cluster → facts: what the cache knows of each entry, with the logs and Events that it needs."""
 
 import asyncio
+from collections import defaultdict
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import replace
 from datetime import datetime
@@ -15,6 +16,7 @@ from workshopdemo.model import CronJob
 from workshopdemo.observe import (
     CronJobFacts,
     JobFacts,
+    LogWanted,
     Transition,
     logs_wanted,
     needs_events,
@@ -47,10 +49,23 @@ class Gatherer:
         jobs = self._cache.children(demo.uid, "Job")
         pods = self._cache.children(demo.uid, "Pod")
         facts: dict[str, JobFacts] = {}
+        own: dict[str, list[Child]] = defaultdict(list)
+        for pod in pods:
+            own[pod.controller or ""].append(pod)
+        living = {
+            entry: self._cache.child(demo.uid, "Job", name) for entry, name in plan.jobs.items()
+        }
+        await self._read_logs(
+            look,
+            [
+                (own[live.uid], told_pods(told.get(entry)))
+                for entry, live in living.items()
+                if live is not None
+            ],
+        )
         for entry, name in plan.jobs.items():
-            live = self._cache.child(demo.uid, "Job", name)
-            own_pods = [pod for pod in pods if live is not None and pod.controller == live.uid]
-            known = told_pods(told.get(entry))
+            live = living[entry]
+            own_pods = own[live.uid] if live is not None else []
             older = [job for job in _labelled(names.JOB_LABEL, entry, jobs) if job.name != name]
             facts[entry] = JobFacts(
                 job=name,
@@ -58,7 +73,7 @@ class Gatherer:
                 pods=own_pods,
                 older=older,
                 told=told.get(entry),
-                logs=await self._logs(look, own_pods, known),
+                logs=look.memory.logs,
                 refusal=await self._refusal(look, live, own_pods),
                 problem=look.problems.get(name),
             )
@@ -72,19 +87,25 @@ class Gatherer:
         pods = self._cache.children(demo.uid, "Pod")
         buried = self._cache.buried(demo.uid)
         facts: dict[str, CronJobFacts] = {}
+        own = {
+            entry.name: _labelled(names.CRON_JOB_LABEL, entry.name, pods)
+            for entry in demo.spec.cron_jobs
+        }
+        await self._read_logs(
+            look,
+            [(own_pods, told_run_pods(told.get(name), own_pods)) for name, own_pods in own.items()],
+        )
         for entry in demo.spec.cron_jobs:
             name = plan.cron_jobs[entry.name]
-            own_pods = _labelled(names.CRON_JOB_LABEL, entry.name, pods)
-            known = told_run_pods(told.get(entry.name), own_pods)
             manual_run = plan.manual_runs.get(entry.name, "")
             seen = CronJobFacts(
                 cron_job=name,
                 live=self._cache.child(demo.uid, "CronJob", name),
                 jobs=_labelled(names.CRON_JOB_LABEL, entry.name, jobs),
                 removed=_labelled(names.CRON_JOB_LABEL, entry.name, buried),
-                pods=own_pods,
+                pods=own[entry.name],
                 told=told.get(entry.name),
-                logs=await self._logs(look, own_pods, known),
+                logs=look.memory.logs,
                 problem=look.problems.get(name) or look.problems.get(manual_run),
                 mistake=plan.mistakes.get(entry.name),
             )
@@ -92,29 +113,37 @@ class Gatherer:
             facts[entry.name] = replace(seen, events=events)
         return facts
 
-    async def _logs(
-        self, look: Look, pods: Sequence[Child], known: Collection[str]
-    ) -> Mapping[str, str]:
-        """Read what nobody has read yet; gives all logs in memory, by UID of Pod."""
-        _note_removals(look, pods)
-        for wanted in logs_wanted(pods, known):
-            if look.memory.has_read(wanted):
-                continue
-            try:
-                texts = await asyncio.gather(
-                    *(
-                        self._read_log(look.demo.namespace, wanted.pod, container)
-                        for container in wanted.containers
-                    )
+    async def _read_logs(
+        self, look: Look, entries: Iterable[tuple[Sequence[Child], Collection[str]]]
+    ) -> None:
+        """Read what nobody has read yet, all at the same time: of many ends none waits for another.
+
+        Args:
+            look: whose memory gets the logs.
+            entries: Pods of each entry, and names of those whose whole log is told already.
+        """
+        wanted: list[LogWanted] = []
+        for pods, known in entries:
+            _note_removals(look, pods)
+            wanted += [one for one in logs_wanted(pods, known) if not look.memory.has_read(one)]
+        if wanted:
+            await asyncio.gather(*(self._read_logs_of(look, one) for one in wanted))
+
+    async def _read_logs_of(self, look: Look, wanted: LogWanted) -> None:
+        try:
+            texts = await asyncio.gather(
+                *(
+                    self._read_log(look.demo.namespace, wanted.pod, container)
+                    for container in wanted.containers
                 )
-            except ClusterError as error:
-                look.troubles.append(error)
-                continue
-            told = wanted.told(dict(zip(wanted.containers, texts, strict=True)))
-            look.memory.remember(wanted, told)
-            if not wanted.is_final:
-                look.look_again = _LAST_WORDS_PAUSE
-        return look.memory.logs
+            )
+        except ClusterError as error:
+            look.troubles.append(error)
+            return
+        told = wanted.told(dict(zip(wanted.containers, texts, strict=True)))
+        look.memory.remember(wanted, told)
+        if not wanted.is_final:
+            look.look_again = _LAST_WORDS_PAUSE
 
     async def _read_log(self, namespace: str, pod: str, container: str) -> str | None:
         async with self._log_reads:

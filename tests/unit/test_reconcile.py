@@ -468,3 +468,29 @@ def test_a_demo_in_a_namespace_that_goes_lets_its_jobs_go_and_is_left_alone(worl
     writes = len(world.cluster.writes)
     world.look(key)
     assert len(world.cluster.writes) == writes
+
+
+def test_logs_of_many_ends_are_read_at_the_same_time(world: World) -> None:
+    entries = [DOOMED | {"name": f"doomed-{number}"} for number in range(4)]
+    key = world.cluster.add_demo(demo_body(*entries))
+    world.settle(key)
+    for entry in entries:
+        job = world.cluster.job(entry["name"])
+        world.cluster.put("Pod", pod_body(job, f"pod-of-{entry['name']}", "Failed"))
+    under_way, most = 0, 0
+
+    async def pod_log(_namespace: str, pod: str, _container: str) -> str:
+        nonlocal under_way, most
+        under_way += 1
+        most = max(most, under_way)
+        await asyncio.sleep(0)
+        under_way -= 1
+        return f"log of {pod}"
+
+    world.cluster.pod_log = pod_log  # type: ignore[method-assign]
+    world.look(key)
+    assert most == len(entries)
+    told = world.cluster.status(key)["jobs"]
+    assert [one["attempts"][0]["log"] for one in told] == [
+        f"log of pod-of-{entry['name']}" for entry in entries
+    ]
