@@ -97,6 +97,7 @@ class Operator:
         self.office = office
         rng = random.Random(7)
         self.queue: WorkQueue[DemoKey] = WorkQueue(clock=loop.time, rng=rng)
+        self.telling: WorkQueue[DemoKey] = WorkQueue(clock=loop.time, rng=rng)
         self.lines: WorkQueue[LineKey] = WorkQueue(clock=loop.time, rng=rng)
         cluster: Any = office.cluster.seen_by(self.cache)
         settings = replace(SETTINGS, inbox_url=INBOX, status_interval_seconds=1.0)
@@ -117,11 +118,14 @@ class Operator:
             settings=settings,
             stories=story.load(),
             courier=self.courier,
+            wake=self.queue.wake,
+            wake_to_tell=self.telling.wake,
             now=office.now,
             clock=loop.time,
         )
         self.tasks = [
             loop.create_task(self.queue.run(self.reconciler.reconcile, 4)),
+            loop.create_task(self.telling.run(self.reconciler.tell, 4)),
             loop.create_task(self.lines.run(self.courier.serve, 100)),
         ]
 

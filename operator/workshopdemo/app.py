@@ -36,6 +36,9 @@ logger = logging.getLogger(__name__)
 _STALLED_AFTER: Final = 120.0
 """Seconds without any progress, although something is due, after which the operator is dead."""
 
+_TELLING: Final = 4
+"""Statuses that are written at the same time: they may wait, who is to be notified may not."""
+
 _LINES: Final = 2000
 """Lines of notifications that are served at the same time. One that waits for a slow receiver costs
 next to nothing; one that waits for its turn would be delayed by those who are slow."""
@@ -54,6 +57,7 @@ async def run(settings: Settings) -> None:
     cache = Cache()
     rng = random.Random()  # noqa: S311 - for jitter
     queue: WorkQueue[DemoKey] = WorkQueue(clock=loop.time, rng=rng)
+    telling: WorkQueue[DemoKey] = WorkQueue(clock=loop.time, rng=rng)
     post = _PostOffice(cluster, cache, queue, settings, rng)
     reconciler = Reconciler(
         cluster=cluster,
@@ -61,12 +65,18 @@ async def run(settings: Settings) -> None:
         settings=settings,
         stories=story.load(),
         courier=post.courier,
+        wake=queue.wake,
+        wake_to_tell=telling.wake,
         now=_now,
         clock=loop.time,
     )
     problems: list[str] = ["the operator is starting"]
     probes = Probes(
-        alive=lambda: ["the queue stands still"] if queue.is_stalled(_STALLED_AFTER) else [],
+        alive=lambda: [
+            f"the queue of {what} stands still"
+            for what, one in {"looks": queue, "statuses": telling}.items()
+            if one.is_stalled(_STALLED_AFTER)
+        ],
         ready=lambda: problems,
     )
     await probes.start(settings.probe_port)
@@ -76,6 +86,7 @@ async def run(settings: Settings) -> None:
             # starts it again, which is better than to go on without it.
             background = [
                 tasks.create_task(queue.run(reconciler.reconcile, settings.concurrency)),
+                tasks.create_task(telling.run(reconciler.tell, _TELLING)),
                 tasks.create_task(_resync(cluster, cache, queue, settings)),
                 tasks.create_task(_watch_access(cluster, settings, problems)),
                 tasks.create_task(post.run()),

@@ -2,11 +2,30 @@
 
 from collections.abc import Collection
 from dataclasses import dataclass, field
+from typing import Any
 
 from workshopdemo.errors import ClusterError
-from workshopdemo.model import WorkshopDemo
+from workshopdemo.model import Status, WorkshopDemo
 from workshopdemo.observe import LogWanted, Transition
 from workshopdemo.plan import Plan
+
+
+@dataclass(frozen=True, kw_only=True)
+class Draft:
+    """A status that is to be written."""
+
+    metadata: dict[str, Any]
+    """Of the demo as it was when this was seen."""
+
+    told: Status
+    """The status that the demo had then."""
+
+    status: Status
+    ended: tuple[str, ...] = ()
+    """UIDs of Jobs that are gone, whose end this tells."""
+
+    gone: frozenset[str] = frozenset()
+    """UIDs of children that were gone already: what is known of them is told by this."""
 
 
 @dataclass
@@ -34,6 +53,9 @@ class Memory:
     written: float = float("-inf")
     """When its status was last written."""
 
+    draft: Draft | None = None
+    """The status that is to be written next."""
+
     def has_read(self, wanted: LogWanted) -> bool:
         """Whether all of this log was read already."""
         return wanted.pod_uid in self.whole
@@ -45,12 +67,18 @@ class Memory:
         if wanted.is_final:
             self.whole.add(wanted.pod_uid)
 
-    def forget_all_but(self, uids: Collection[str]) -> None:
+    def gone(self, uids: Collection[str]) -> frozenset[str]:
+        """Children that something is known of, other than these."""
+        known = self.logs.keys() | self.checked.keys() | self.whole | self.removed
+        return frozenset(known - set(uids))
+
+    def forget(self, uids: Collection[str]) -> None:
         """Forget what is known of children that are gone."""
-        self.logs = {uid: log for uid, log in self.logs.items() if uid in uids}
-        self.checked = {uid: what for uid, what in self.checked.items() if uid in uids}
-        self.whole &= set(uids)
-        self.removed &= set(uids)
+        self.whole -= set(uids)
+        self.removed -= set(uids)
+        for uid in uids:
+            self.logs.pop(uid, None)
+            self.checked.pop(uid, None)
 
 
 @dataclass

@@ -1,4 +1,8 @@
-"""One look at one demo: plan → apply → observe → notify → status. Again whenever anything moved."""
+"""One look at one demo: plan → apply → observe → notify. Again whenever anything moved.
+
+The status is written beside the looks: whoever is to hear of a Job's end does not wait until all
+that was seen before is written.
+"""
 
 import logging
 from collections import defaultdict
@@ -10,9 +14,9 @@ from workshopdemo.announce import Announcer
 from workshopdemo.apply import Applier
 from workshopdemo.cluster import Cache, Cluster
 from workshopdemo.courier import Courier
-from workshopdemo.errors import InvalidSpecError, NotFoundError
+from workshopdemo.errors import ClusterError, InvalidSpecError, NotFoundError
 from workshopdemo.gather import Gatherer
-from workshopdemo.look import Look, Memory
+from workshopdemo.look import Draft, Look, Memory
 from workshopdemo.model import Story, WorkshopDemo, parse, parse_status
 from workshopdemo.names import DemoKey
 from workshopdemo.observe import invalid_status, observe, status_of
@@ -27,6 +31,9 @@ logger = logging.getLogger(__name__)
 _GOING_PAUSE: Final = 10.0
 """Seconds for a namespace to go, before another look at a demo that is still there."""
 
+_CONFLICT_PAUSE: Final = 1.0
+"""Seconds for the watch to tell what has changed: the look that it wakes is the better one."""
+
 
 class Reconciler:
     """Looks at demos."""
@@ -39,10 +46,27 @@ class Reconciler:
         settings: Settings,
         stories: Stories,
         courier: Courier,
+        wake: Callable[[DemoKey, float], None],
+        wake_to_tell: Callable[[DemoKey, float], None],
         now: Callable[[], datetime],
         clock: Callable[[], float],
     ) -> None:
+        """Nothing is known of any demo.
+
+        Args:
+            cluster: the API server.
+            cache: what the watches saw.
+            settings: of the operator.
+            stories: of every concept.
+            courier: sends notifications.
+            wake: asks for a look at a demo in so many seconds, see `reconcile`.
+            wake_to_tell: asks that its status be written in so many seconds, see `tell`.
+            now: the time of day.
+            clock: the event loop's time, in seconds.
+        """
         self._cache = cache
+        self._wake = wake
+        self._wake_to_tell = wake_to_tell
         self._settings = settings
         self._stories = stories
         self._now = now
@@ -73,11 +97,44 @@ class Reconciler:
         try:
             return await self._look(body, memory)
         except NotFoundError as error:
-            # The demo or its namespace is going; what is left of it goes with it.
-            logger.info("%s: %s", key, error)
-            await self._applier.let_go(body["metadata"]["uid"], key.namespace)
-            memory.leave_until = self._clock() + _GOING_PAUSE
+            await self._leave(key, body["metadata"]["uid"], memory, error)
             return _GOING_PAUSE
+
+    async def tell(self, key: DemoKey) -> float | None:
+        """Write the status of a demo as it was last seen; gives the seconds to wait with that.
+
+        Raises:
+            ClusterError: it could not be written now.
+        """
+        memory = self._memories.get(key)
+        if memory is None or memory.draft is None:
+            return None
+        early = self._teller.early(memory)
+        if early > 0:
+            return early
+        draft, memory.draft = memory.draft, None
+        try:
+            is_told = not self._teller.is_old(draft) and await self._teller.tell(draft, memory)
+        except NotFoundError as error:
+            await self._leave(key, draft.metadata["uid"], memory, error)
+            self._wake(key, _GOING_PAUSE)
+            return None
+        except ClusterError:
+            memory.draft = memory.draft or draft
+            raise
+        if is_told:
+            self._forget(draft, memory)
+        # What was seen while this was written was seen beside a status that is old now.
+        if memory.draft is not None or not is_told:
+            memory.draft = None
+            self._wake(key, 0.0 if is_told or self._teller.is_old(draft) else _CONFLICT_PAUSE)
+        return None
+
+    async def _leave(self, key: DemoKey, uid: str, memory: Memory, error: NotFoundError) -> None:
+        """The demo or its namespace is going; what is left of it goes with it."""
+        logger.info("%s: %s", key, error)
+        memory.leave_until = self._clock() + _GOING_PAUSE
+        await self._applier.let_go(uid, key.namespace)
 
     async def _look(self, body: dict[str, Any], memory: Memory) -> float | None:
         metadata = body["metadata"]
@@ -86,7 +143,8 @@ class Reconciler:
         except InvalidSpecError as error:
             told = parse_status(body)
             status = invalid_status(told, metadata["generation"], error, self._now())
-            return await self._teller.tell(metadata, told, status, memory)
+            self._offer(Draft(metadata=metadata, told=told, status=status), memory)
+            return None
         return await self._carry_out(demo, metadata, memory)
 
     async def _carry_out(
@@ -104,17 +162,35 @@ class Reconciler:
         story = self._story(demo, look.plan)
         seen = observe(demo, jobs, cron_jobs, self._now())
         seen, notifications = self._announcer.announce(demo, seen)
-        status = status_of(demo, seen, notifications, story, self._now())
-        early = await self._teller.tell(metadata, demo.status, status, memory)
-        if early is None:
-            told = [job.uid for known in cron_jobs.values() for job in known.removed]
-            self._cache.forget_buried(demo.uid, told)
-            memory.forget_all_but(self._cache.uids(demo.uid))
+        draft = Draft(
+            metadata=metadata,
+            told=demo.status,
+            status=status_of(demo, seen, notifications, story, self._now()),
+            ended=tuple(job.uid for known in cron_jobs.values() for job in known.removed),
+            gone=memory.gone(self._cache.uids(demo.uid)),
+        )
+        self._offer(draft, memory)
         look.raise_if_retriable()
-        waits = [early, look.look_again]
-        if early is None and seen.recheck is not None:
+        waits = [look.look_again]
+        if seen.recheck is not None:
             waits.append(max((seen.recheck - self._now()).total_seconds(), 0.0))
         return min((wait for wait in waits if wait is not None), default=None)
+
+    def _offer(self, draft: Draft, memory: Memory) -> None:
+        """Have the status written, if it is news."""
+        if draft.status == draft.told:
+            memory.draft = None
+            self._forget(draft, memory)
+            return
+        memory.draft = draft
+        metadata = draft.metadata
+        key = DemoKey(metadata["namespace"], metadata["name"])
+        self._wake_to_tell(key, self._teller.early(memory))
+
+    def _forget(self, draft: Draft, memory: Memory) -> None:
+        """Everything that the draft tells stands on the status now."""
+        self._cache.forget_buried(draft.metadata["uid"], draft.ended)
+        memory.forget(draft.gone)
 
     def _story(self, demo: WorkshopDemo, plan: Plan) -> list[Story]:
         """The story of each concept shown, told by the first entry that shows it."""

@@ -3,18 +3,16 @@
 import logging
 from collections.abc import Callable
 from datetime import datetime
-from typing import Any, Final
+from typing import Any
 
 import msgspec
 
 from workshopdemo import names
 from workshopdemo.cluster import Cache, Cluster
 from workshopdemo.errors import ClusterError, ConflictError, NotFoundError
-from workshopdemo.look import Memory
-from workshopdemo.model import Status
+from workshopdemo.look import Draft, Memory
+from workshopdemo.names import DemoKey
 from workshopdemo.observe import Transition, format_time, transitions
-
-_CONFLICT_PAUSE: Final = 0.2
 
 logger = logging.getLogger(__name__)
 
@@ -46,19 +44,23 @@ class Teller:
         self._now = now
         self._clock = clock
 
-    async def tell(
-        self, metadata: dict[str, Any], told: Status, status: Status, memory: Memory
-    ) -> float | None:
-        """Write the status if it changed; gives the seconds to wait if it is too early for that."""
-        if status == told:
-            return None
-        early = memory.written + self._interval - self._clock()
-        if early > 0:
-            return early
+    def early(self, memory: Memory) -> float:
+        """Seconds until the status of a demo may be written again."""
+        return max(memory.written + self._interval - self._clock(), 0.0)
+
+    def is_old(self, draft: Draft) -> bool:
+        """Whether the draft was made of a demo that has changed since."""
+        metadata = draft.metadata
+        body = self._cache.demo(DemoKey(metadata["namespace"], metadata["name"]))
+        known = body["metadata"] if body is not None else {}
+        return any(known.get(field) != metadata[field] for field in ("uid", "resourceVersion"))
+
+    async def tell(self, draft: Draft, memory: Memory) -> bool:
+        """Write the status; False: the demo has changed meanwhile, and a new look must be had."""
         # Events first: their names are their transitions', so that told again after a crash they
         # are still one; after the status nobody would know that they are missing.
-        for transition in transitions(told, status):
-            await self.post(metadata, transition)
+        for transition in transitions(draft.told, draft.status):
+            await self.post(draft.metadata, transition)
         identity = ("name", "namespace", "uid", "resourceVersion")
         try:
             answer = await self._cluster.apply_status(
@@ -67,16 +69,15 @@ class Teller:
                     "kind": names.KIND,
                     # With its UID, a namesake that came meanwhile is not told this one's story;
                     # with its version, totals are never counted from a status that is old.
-                    "metadata": {field: metadata[field] for field in identity},
-                    "status": msgspec.to_builtins(status),
+                    "metadata": {field: draft.metadata[field] for field in identity},
+                    "status": msgspec.to_builtins(draft.status),
                 }
             )
         except ConflictError:
-            # The watch is about to tell what has changed.
-            return max(self._interval, _CONFLICT_PAUSE)
+            return False
         memory.written = self._clock()
         self._cache.put_demo(answer)
-        return None
+        return True
 
     async def post(self, metadata: dict[str, Any], transition: Transition) -> None:
         """Post an Event on the demo."""

@@ -307,6 +307,50 @@ def test_a_slow_target_delays_nobody(office: Office) -> None:
     assert len(office.receiver.to("hook")) == 2
 
 
+def test_an_end_is_told_while_what_was_seen_before_is_still_being_written(office: Office) -> None:
+    key = begin(office, WEBHOOK)
+    write, under_way = office.cluster.apply_status, 0
+
+    async def slow(demo: dict[str, Any]) -> dict[str, Any]:
+        nonlocal under_way
+        under_way += 1
+        assert under_way == 1, "two statuses of a demo are never written at the same time"
+        await asyncio.sleep(20)
+        under_way -= 1
+        return await write(demo)
+
+    office.cluster.apply_status = slow  # type: ignore[method-assign]
+    office.end("ci", "Complete")
+    office.pass_time(5)
+    assert under_way == 1
+    office.end("doomed", "Failed")
+    office.pass_time(5)
+    assert types(office.receiver.arrivals) == {"job.succeeded.v1": 1, "job.failed.v1": 1}
+    office.pass_time(120)
+    assert len(office.receiver.arrivals) == 2
+    told = office.told(key)
+    assert (told["delivered"], told["pending"], told["failed"]) == (2, 0, 0)
+    events = Counter(event["reason"] for event in office.cluster.events)
+    assert (events["JobComplete"], events["JobFailed"]) == (1, 1), events
+
+
+def test_a_status_that_cannot_be_written_is_written_later_and_nothing_is_told_twice(
+    office: Office,
+) -> None:
+    key = begin(office, WEBHOOK)
+    office.cluster.failures["status"] = UnavailableError("it is starting")
+    office.end("ci", "Complete")
+    office.pass_time(30)
+    office.end("doomed", "Failed")
+    office.pass_time(30)
+    assert not office.told(key).get("delivered")
+    del office.cluster.failures["status"]
+    office.pass_time(120)
+    assert types(office.receiver.arrivals) == {"job.succeeded.v1": 1, "job.failed.v1": 1}
+    told = office.told(key)
+    assert (told["delivered"], told["pending"], told["failed"]) == (2, 0, 0)
+
+
 def test_slack_hears_one_message_a_second(office: Office) -> None:
     jobs = [{"name": f"j{number}", "scenario": "CIPipeline"} for number in range(6)]
     begin(office, SLACK, jobs=jobs)

@@ -42,6 +42,8 @@ class World:
             settings=self.settings,
             stories=story.load(),
             courier=SilentCourier(),  # type: ignore[arg-type]
+            wake=lambda *_: None,
+            wake_to_tell=lambda *_: None,
             now=lambda: NOW + timedelta(seconds=self.seconds),
             clock=lambda: self.seconds,
         )
@@ -56,7 +58,16 @@ class World:
         self.restart()
 
     def look(self, key: DemoKey) -> float | None:
-        return asyncio.run(self.reconciler.reconcile(key))
+        """Look, and write the status that comes of it."""
+
+        async def look_and_tell() -> float | None:
+            try:
+                again = await self.reconciler.reconcile(key)
+            finally:
+                early = await self.reconciler.tell(key)
+            return min((wait for wait in (again, early) if wait is not None), default=None)
+
+        return asyncio.run(look_and_tell())
 
     def settle(self, key: DemoKey) -> None:
         for _ in range(5):
