@@ -38,7 +38,7 @@ def answer(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> dict[str, Any]:
         return response(request) if callable(response) else response
 
     transport = httpx2.MockTransport(respond)
-    monkeypatch.setattr(api, "AsyncClient", lambda: AsyncClient(transport=transport))
+    monkeypatch.setattr(api, "AsyncClient", lambda config, **_: AsyncClient(config, transport=transport))
     return given
 
 

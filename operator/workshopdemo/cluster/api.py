@@ -6,7 +6,8 @@ from contextlib import contextmanager
 from typing import Any, Final
 
 import httpx2
-from lightkube import ALL_NS, ApiError, AsyncClient
+from lightkube import ALL_NS, ApiError, AsyncClient, KubeConfig
+from lightkube.config.client_adapter import verify_cluster
 from lightkube.core.resource import ApiInfo
 from lightkube.generic_resource import (
     GenericGlobalResource,
@@ -41,6 +42,14 @@ _NO_LOG: Final = re.compile(r"unable to retrieve container logs for \w+://[0-9a-
 """What the kubelet gives as the log, with HTTP 200, when the container is gone already."""
 
 _CHUNK: Final = 500
+
+_LIMITS: Final = httpx2.Limits(
+    max_connections=100,
+    # Of a burst none is closed that the next needs: a TLS handshake takes longer than a write.
+    max_keepalive_connections=50,
+    # Jobs end minutes apart. The API server itself closes what is idle for 90 s.
+    keepalive_expiry=60.0,
+)
 _NOT_FOUND: Final = 404
 _FORBIDDEN: Final = 403
 _CONFLICT: Final = 409
@@ -109,7 +118,7 @@ class ApiServer:
 
     def __init__(self) -> None:
         """Connect as the Pod's service account, or by the kubeconfig outside a cluster."""
-        self._client: Any = AsyncClient()
+        self._client: Any = _connect()
         # Two things that the API server offers have no method in lightkube 1.0: a delete with a
         # precondition, and a log with a limit of bytes. One layer down, every request can be made.
         self._requests: Any = self._client._client  # noqa: SLF001
@@ -286,6 +295,13 @@ class ApiServer:
             response = await self._http.get(path)
             self._requests.raise_for_status(response)
             return dict(response.json())
+
+
+def _connect() -> AsyncClient:
+    config = KubeConfig.from_env().get()
+    trust = verify_cluster(config.cluster, config.user, config.abs_file)
+    transport = httpx2.AsyncHTTPTransport(verify=trust, limits=_LIMITS)
+    return AsyncClient(config, transport=transport)
 
 
 @contextmanager
