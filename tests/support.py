@@ -228,9 +228,6 @@ class FakeCluster:
     async def apply(self, manifest: dict[str, Any]) -> dict[str, Any]:
         metadata = manifest["metadata"]
         self._write(f"apply {manifest['kind']} {metadata['name']}")
-        if manifest["kind"] == "Event":
-            self.events.append(manifest)
-            return manifest
         key = (manifest["kind"], metadata["namespace"], metadata["name"])
         known = self.objects.get(key)
         body = copy.deepcopy(manifest)
@@ -244,6 +241,11 @@ class FakeCluster:
         body["metadata"]["resourceVersion"] = self._next()
         self.objects[key] = body
         return copy.deepcopy(body)
+
+    async def post_event(self, event: dict[str, Any]) -> None:
+        self._write(f"post Event {event['metadata']['name']}")
+        if all(event["metadata"] != known["metadata"] for known in self.events):
+            self.events.append(event)
 
     async def apply_status(self, demo: dict[str, Any]) -> dict[str, Any]:
         key = DemoKey(demo["metadata"]["namespace"], demo["metadata"]["name"])

@@ -107,7 +107,7 @@ class Teller:
             "count": 1,
         }
         try:
-            await self._cluster.apply(event)
+            await self._cluster.post_event(event)
         except NotFoundError:
             raise
         except ClusterError as error:

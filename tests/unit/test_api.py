@@ -38,7 +38,9 @@ def answer(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> dict[str, Any]:
         return response(request) if callable(response) else response
 
     transport = httpx2.MockTransport(respond)
-    monkeypatch.setattr(api, "AsyncClient", lambda config, **_: AsyncClient(config, transport=transport))
+    monkeypatch.setattr(
+        api, "AsyncClient", lambda config, **_: AsyncClient(config, transport=transport)
+    )
     return given
 
 
@@ -98,3 +100,29 @@ def test_a_refusal_has_one_meaning(
         asyncio.run(api.ApiServer().apply(manifest))
     assert type(raised.value) is kind
     assert "cannot apply Job j" in str(raised.value)
+
+
+def test_an_event_that_is_there_already_is_not_posted_anew(answer: dict[str, Any]) -> None:
+    event = {
+        "apiVersion": "v1",
+        "kind": "Event",
+        "metadata": {"name": "shop.1", "namespace": "n"},
+        "reason": "JobFailed",
+    }
+    asked: list[httpx2.Request] = []
+
+    def respond(request: httpx2.Request) -> httpx2.Response:
+        asked.append(request)
+        return status(409, 'events "shop.1" already exists') if len(asked) > 1 else created
+
+    created = httpx2.Response(201, json=event)
+    answer["response"] = respond
+    for _ in range(2):
+        asyncio.run(api.ApiServer().post_event(event))
+    assert {(one.method, one.url.path) for one in asked} == {
+        ("POST", "/api/v1/namespaces/n/events")
+    }
+    assert json.loads(asked[0].content) == event
+    answer["response"] = status(403, "no", causes=[{"reason": "NamespaceTerminating"}])
+    with pytest.raises(NotFoundError):
+        asyncio.run(api.ApiServer().post_event(event))

@@ -283,7 +283,7 @@ def test_events_that_may_not_be_posted_do_not_hold_up_the_status(world: World) -
     key = world.cluster.add_demo(demo_body(CI))
     world.settle(key)
     world.cluster.finish(world.cluster.job("ci"), "Complete", "CompletionsReached")
-    world.cluster.failures["Event"] = ForbiddenError("cannot apply Event: no")
+    world.cluster.failures["Event"] = ForbiddenError("cannot post Event: no")
     world.settle(key)
     assert world.cluster.status(key)["phase"] == "Ready"
 
@@ -292,7 +292,7 @@ def test_a_demo_that_goes_meanwhile_is_no_failure(world: World) -> None:
     key = world.cluster.add_demo(demo_body(CI))
     del world.cluster.demos[key]
     world.look(key)
-    assert not [what for what in world.cluster.writes if what.startswith("apply Event")]
+    assert not [what for what in world.cluster.writes if what.startswith("post Event")]
 
 
 def _history(world: World) -> dict[str, Any]:

@@ -72,11 +72,11 @@ missing one is named in the operator's log and on /readyz.
 - apiGroups: [""]
   resources: [pods/log]
   verbs: [get]
-# What happened to a demo, for `kubectl describe`: server-side apply again. Listed to learn why a
+# What happened to a demo, for `kubectl describe`. Listed to learn why a
 # Job could not make its Pods (a quota, Pod Security): only an Event says so.
 - apiGroups: [""]
   resources: [events]
-  verbs: [list, create, patch]
+  verbs: [list, create]
 # The address and the credentials of a demo's notification target, in the demo's own namespace only,
 # by the name that the demo gives, at the time of sending. Never listed or watched.
 - apiGroups: [""]

@@ -23,7 +23,7 @@ REQUIRED: Final = (
     ),
     *(Access(verb, "", "pods") for verb in ("list", "watch")),
     Access("get", "", "pods/log"),
-    *(Access(verb, "", "events") for verb in ("list", "create", "patch")),
+    *(Access(verb, "", "events") for verb in ("list", "create")),
     Access("get", "", "secrets"),
 )
 """Every verb the operator uses on demos and their children; the chart grants these (a test)."""

@@ -41,6 +41,9 @@ class Cluster(Protocol):
             ConflictError: its metadata has a resourceVersion, and the object another one.
         """
 
+    async def post_event(self, event: Object) -> None:
+        """Create an Event. It is there already: it was posted before, and that is fine."""
+
     async def annotate(
         self, kind: str, namespace: str, name: str, version: str, annotations: dict[str, str]
     ) -> Object:
