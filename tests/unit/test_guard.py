@@ -701,6 +701,40 @@ def test_a_target_of_the_inbox_leads_nowhere_else(url: str) -> None:
     assert "inbox" in refusal(url, "inbox")
 
 
+async def test_a_burst_asks_once_where_the_inbox_is_and_later_anew(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setitem(NAMES, "workshop-demo-inbox.workshop-demo.svc", ["10.96.8.8"])
+    now, asked = 0.0, []
+    known = Resolver()
+
+    async def resolve(host: str, port: int) -> Sequence[Address]:
+        asked.append(host)
+        await asyncio.sleep(0)
+        return await known(host, port)
+
+    aware = Guard(
+        allowed=(), inbox_url=INBOX, forbidden=forbidden, resolve=resolve, clock=lambda: now
+    )
+    found = await asyncio.gather(*(aware.admit(f"{INBOX}/{number}", "inbox") for number in "123"))
+    assert [one.path for one in found] == ["/1", "/2", "/3"]
+    assert len(asked) == 1
+    monkeypatch.setitem(NAMES, "workshop-demo-inbox.workshop-demo.svc", ["10.96.9.9"])
+    now = 5.0
+    assert str((await aware.admit(INBOX, "inbox")).addresses[0]) == "10.96.9.9"
+    assert len(asked) == 2
+
+
+async def test_an_inbox_without_an_address_is_asked_for_again_at_once() -> None:
+    aware = guard()
+    for _ in range(2):
+        with pytest.raises(UnresolvedError):
+            await aware.admit(INBOX, "inbox")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setitem(NAMES, "workshop-demo-inbox.workshop-demo.svc", ["10.96.8.8"])
+        assert (await aware.admit(INBOX, "inbox")).addresses
+
+
 def test_without_an_inbox_there_is_none() -> None:
     with pytest.raises(RefusedAddressError, match="inbox"):
         asyncio.run(guard(inbox="").admit(INBOX, "inbox"))

@@ -7,7 +7,9 @@ Smokescreen, and GitLab's history of holes (a resolver's error skipped the pin; 
 switched the protection off for all; allowing the local network opened the metadata again).
 """
 
+import asyncio
 import re
+import time
 from collections.abc import Awaitable, Callable, Collection, Sequence
 from dataclasses import dataclass
 from typing import Final
@@ -78,6 +80,10 @@ _PINS: Final[dict[TargetKind, _Pin]] = {
 }
 
 
+_INBOX_SECONDS: Final = 5.0
+"""So long the inbox's address is known: a burst of messages asks the cluster's DNS once."""
+
+
 class Guard:
     """Says where a URL leads, or why it is refused."""
 
@@ -88,6 +94,7 @@ class Guard:
         inbox_url: str,
         forbidden: Callable[[], Collection[Address]],
         resolve: Resolve,
+        clock: Callable[[], float] = time.monotonic,
     ) -> None:
         """Read what the administrator wrote.
 
@@ -97,6 +104,7 @@ class Guard:
             forbidden: addresses of this cluster that are refused whatever the list says: the API
                 server's, the nodes', the operator's own. Asked every time, as they change.
             resolve: looks a name up.
+            clock: seconds that never go back.
 
         Raises:
             InvalidSpecError: an entry of the list, or the inbox's URL, means nothing.
@@ -105,6 +113,9 @@ class Guard:
         self._inbox = _inbox(inbox_url) if inbox_url else None
         self._forbidden = forbidden
         self._resolve = resolve
+        self._clock = clock
+        self._inbox_lookup: asyncio.Task[tuple[Address, ...]] | None = None
+        self._inbox_until = 0.0
 
     async def admit(self, url: str, kind: TargetKind, *, reveal_host: bool = False) -> Destination:
         """Where the URL leads, checked.
@@ -127,7 +138,7 @@ class Guard:
             # The administrator's own URL, so no address is refused; loopback is right on a laptop.
             if self._inbox is None or _origin(parsed) != _origin(self._inbox):
                 raise RefusedAddressError("the URL is not that of this installation's inbox")
-            return _destination(parsed, await self._addresses(parsed))
+            return _destination(parsed, await self._inbox_addresses(parsed))
         who = f"the host {parsed.host}" if reveal_host else "the URL's host"
         is_listed = self._allowed.lists(parsed)
         if not is_listed:
@@ -154,6 +165,20 @@ class Guard:
             raise _private(who) if is_usual else _unusual(who)
         return _destination(parsed, addresses)
 
+    async def _inbox_addresses(self, url: Url) -> tuple[Address, ...]:
+        """Looked up once for all who ask within some seconds; of a student's URL, each time anew.
+
+        This name is the administrator's, and nothing is forbidden where it leads: there is nothing
+        to be checked that might change.
+        """
+        lookup = self._inbox_lookup
+        is_failed = lookup is not None and lookup.done() and not _is_good(lookup)
+        if lookup is None or is_failed or self._clock() >= self._inbox_until:
+            lookup = self._inbox_lookup = asyncio.create_task(self._addresses(url))
+            self._inbox_until = self._clock() + _INBOX_SECONDS
+        # Whoever stops waiting must not stop the others.
+        return await asyncio.shield(lookup)
+
     async def _addresses(self, url: Url) -> tuple[Address, ...]:
         if not isinstance(url.host, str):
             return (url.host,)
@@ -161,6 +186,10 @@ class Guard:
         if not found:
             raise UnresolvedError("the host's name has no address")
         return found
+
+
+def _is_good(lookup: "asyncio.Task[tuple[Address, ...]]") -> bool:
+    return not lookup.cancelled() and lookup.exception() is None
 
 
 def _inbox(text: str) -> Url:
