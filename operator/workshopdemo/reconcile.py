@@ -31,6 +31,9 @@ logger = logging.getLogger(__name__)
 _GOING_PAUSE: Final = 10.0
 """Seconds for a namespace to go, before another look at a demo that is still there."""
 
+_TELLING_PAUSE: Final = 0.1
+"""Seconds until a new status is written: who is to be notified comes first."""
+
 _CONFLICT_PAUSE: Final = 1.0
 """Seconds for the watch to tell what has changed: the look that it wakes is the better one."""
 
@@ -185,7 +188,7 @@ class Reconciler:
         memory.draft = draft
         metadata = draft.metadata
         key = DemoKey(metadata["namespace"], metadata["name"])
-        self._wake_to_tell(key, self._teller.early(memory))
+        self._wake_to_tell(key, max(self._teller.early(memory), _TELLING_PAUSE))
 
     def _forget(self, draft: Draft, memory: Memory) -> None:
         """Everything that the draft tells stands on the status now."""
