@@ -33,7 +33,7 @@ def usage(world: World) -> Usage:
     container = pod.status.container_statuses[0].container_id.removeprefix("containerd://")
     inspect = f"crictl inspect --output go-template --template '{{{{.info.pid}}}}' {container}"
     read = f"cd /proc/$({inspect}) && cat stat status"
-    text = world.node("sh", "-c", read, node=pod.spec.node_name)
+    text = world.node("sh", "-c", read, name=pod.spec.node_name)
     # utime and stime are fields 14 and 15; the second holds a name with any character.
     fields = text.partition("\n")[0].rpartition(")")[2].split()
     lines = dict(line.split(":", 1) for line in text.splitlines() if line.startswith("Vm"))
