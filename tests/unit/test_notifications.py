@@ -441,6 +441,22 @@ def test_the_alerts_of_a_demo_that_goes_are_ended(office: Office) -> None:
     assert last["endsAt"] <= office.now().strftime("%Y-%m-%dT%H:%M:%SZ")
 
 
+def test_an_alertmanager_that_goes_with_its_demo_is_not_sought_for_ever(office: Office) -> None:
+    key = begin(office, ALERTS, jobs=(DOOMED,))
+    office.end("doomed", "Failed")
+    office.pass_time(5)
+    office.receiver.answer = lambda _: Answer(problem="the host's name does not resolve")
+    body = office.cluster.demos.pop(key)
+    for operator in office.operators:
+        operator.cache.remove_demo(key, body["metadata"]["uid"])
+        operator.queue.wake(key)
+    office.pass_time(1200, step=10)
+    count = len(office.receiver.arrivals)
+    assert count > 2
+    office.pass_time(4 * 3600, step=600)
+    assert len(office.receiver.arrivals) == count
+
+
 def test_recovery_is_told_as_such_to_those_who_ask(office: Office) -> None:
     entry = DOOMED | {"notifyOn": ["Recovery"]}
     key = begin(office, WEBHOOK, jobs=(entry,))

@@ -85,5 +85,11 @@ class AlertKeeper:
 
     def told(self, now: float) -> None:
         """Everything was told again."""
+        self.due = now + RESEND_SECONDS
+        self.forget(now)
+
+    def forget(self, now: float) -> None:
+        """Leave what ended a while ago: whoever has not heard of it has let it expire meanwhile."""
         self.ended = {name: ended for name, ended in self.ended.items() if ended.until > now}
-        self.due = now + RESEND_SECONDS if self.firing or self.ended else float("inf")
+        if not (self.firing or self.ended):
+            self.due = float("inf")

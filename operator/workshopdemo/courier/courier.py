@@ -119,17 +119,22 @@ class Courier:
         if line is None:
             return None
         now = self._clock()
+        line.alerts.forget(now)
         due = line.due(now)
         if line.not_before > now or not (due or line.alerts.due <= now):
-            return line.wait(now)
+            return self._wait(line)
         before = line.picture()
         address = await self._address(line)
         if address is not None:
             await self._try(line, due, address)
         if line.picture() != before:
             self._wake(line.demo)
+        return self._wait(line)
+
+    def _wait(self, line: Line) -> float | None:
+        """Seconds until something is due on a line; forgets one that nothing is left of."""
         if not line.parcels and not line.alerts.moments() and not line.is_wanted:
-            self._lines.pop(key, None)
+            self._lines.pop(line.key, None)
         return line.wait(self._clock())
 
     def _lines_of(self, uid: str) -> list[Line]:
