@@ -4,7 +4,7 @@ import json
 import threading
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -54,7 +54,8 @@ def watching(api: ApiClient, namespace: str) -> Iterator[Witness]:
         yield witness
     finally:
         done.set()
-        answer.shutdown()
+        with suppress(RuntimeError):  # it has ended by itself: `ends` says so
+            answer.shutdown()
         thread.join(5)
         answer.release_conn()
 
