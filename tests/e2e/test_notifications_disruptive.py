@@ -49,7 +49,7 @@ def wait_for_ends(world: World, demos: Sequence[str]) -> dict[str, str]:
         assert len(ends) == count, f"{len(ends)} have ended"
         return ends
 
-    ends = wait_for(f"the end of {count} Jobs", look, deadline=240)
+    ends = wait_for(f"the end of {count} Jobs", look, deadline=480)
     assert Counter(ends.values()) == {"Success": count // 2, "Failure": count // 2}
     return ends
 
