@@ -3,7 +3,7 @@
 import asyncio
 import copy
 import selectors
-from collections.abc import AsyncIterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Collection, Mapping, Sequence
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -20,7 +20,12 @@ from workshopdemo.settings import Settings
 ROOT = Path(__file__).parent.parent
 CRD = yaml.safe_load((ROOT / "crds" / "workshopdemos.workshopdemo.dev.yaml").read_text())
 SCHEMA = CRD["spec"]["versions"][0]["schema"]["openAPIV3Schema"]
-SETTINGS = Settings(image="workshop-demo/operator:test", status_interval_seconds=0.0)
+SETTINGS = Settings(
+    image="workshop-demo/operator:test",
+    collector_image="collector:test",
+    aggregator_image="aggregator:test",
+    status_interval_seconds=0.0,
+)
 NOW = datetime(2026, 3, 2, 9, 0, 0, tzinfo=UTC)
 
 
@@ -29,7 +34,7 @@ def with_defaults(value: Any, schema: Mapping[str, Any]) -> Any:
     if isinstance(value, dict):
         properties = schema.get("properties", {})
         filled = {
-            name: copy.deepcopy(part["default"])
+            name: with_defaults(copy.deepcopy(part["default"]), part)
             for name, part in properties.items()
             if "default" in part and name not in value
         }
@@ -45,6 +50,8 @@ def with_defaults(value: Any, schema: Mapping[str, Any]) -> Any:
 def demo_body(
     *jobs: Mapping[str, Any],
     cron_jobs: Sequence[Mapping[str, Any]] = (),
+    log_shipping: Mapping[str, Any] | None = None,
+    service_discovery: Mapping[str, Any] | None = None,
     targets: Sequence[Mapping[str, Any]] = (),
     name: str = "bookshop",
     namespace: str = "workshop",
@@ -57,6 +64,10 @@ def demo_body(
         "jobs": [dict(job) for job in jobs],
         "cronJobs": [dict(one) for one in cron_jobs],
     }
+    if log_shipping is not None:
+        spec["logShipping"] = dict(log_shipping)
+    if service_discovery is not None:
+        spec["serviceDiscovery"] = dict(service_discovery)
     if targets:
         spec["notifications"] = {"targets": [dict(target) for target in targets]}
     return {
@@ -159,6 +170,7 @@ class FakeCluster:
         self.writes: list[str] = []
         self.log_reads = 0
         self.event_reads = 0
+        self.slice_reads = 0
         self.told_events: list[dict[str, Any]] = [
             {"reason": "FailedCreate", "message": "exceeded quota: pods", "lastTimestamp": time()}
         ]
@@ -181,10 +193,13 @@ class FakeCluster:
         key: DemoKey,
         *jobs: Mapping[str, Any],
         cron_jobs: Sequence[Mapping[str, Any]] = (),
+        log_shipping: Mapping[str, Any] | None = None,
         targets: Sequence[Mapping[str, Any]] = (),
     ) -> None:
         body = self.demos[key]
-        body["spec"] = demo_body(*jobs, cron_jobs=cron_jobs, targets=targets)["spec"]
+        body["spec"] = demo_body(
+            *jobs, cron_jobs=cron_jobs, log_shipping=log_shipping, targets=targets
+        )["spec"]
         body["metadata"]["generation"] += 1
         self.add_demo(body)
 
@@ -237,7 +252,9 @@ class FakeCluster:
         else:
             body["metadata"] = known["metadata"] | body["metadata"]
             body["status"] = known["status"]
-            body["spec"] = known["spec"] | body["spec"]
+            for field in ("spec", "data"):
+                if field in body:
+                    body[field] = known[field] | body[field]
         body["metadata"]["resourceVersion"] = self._next()
         self.objects[key] = body
         return copy.deepcopy(body)
@@ -287,12 +304,31 @@ class FakeCluster:
             raise self.failures["log"]
         return self.logs.get((pod, container), f"log of {pod}\n")
 
+    async def newest_log_lines(self, namespace: str, pod: str, container: str) -> str | None:
+        return self.logs.get((pod, container))
+
+    async def list_nodes(self) -> AsyncIterator[dict[str, Any]]:
+        for body in self.all_of("Node"):
+            yield body
+
     async def list_events(self, namespace: str, **about: str) -> list[dict[str, Any]]:
         self.event_reads += 1
         return [
             event
             for event in self.told_events
             if about.get("kind") in (None, event.get("involvedObject", {}).get("kind"))
+        ]
+
+    async def list_endpoint_slices(
+        self, namespace: str, services: Collection[str]
+    ) -> list[dict[str, Any]]:
+        self.slice_reads += 1
+        if "slices" in self.failures:
+            raise self.failures["slices"]
+        return [
+            piece
+            for piece in self.all_of("EndpointSlice")
+            if piece["metadata"]["labels"]["kubernetes.io/service-name"] in services
         ]
 
     async def list_children(

@@ -150,11 +150,69 @@ class NotificationsSpec(Struct, frozen=True, kw_only=True):
     targets: tuple[Target, ...] = ()
 
 
+class Emitter(Struct, frozen=True, kw_only=True):
+    """The lines by which the shipping is proved."""
+
+    lines: int
+    """So many on each node."""
+
+    lines_per_second: int
+    run: int
+
+
+class Header(Struct, frozen=True, kw_only=True):
+    """A header of HTTP whose value is a secret."""
+
+    name: str
+    value_from: FromSecret
+
+
+class OtlpHttp(Struct, frozen=True, kw_only=True):
+    """Any receiver of OTLP over HTTP."""
+
+    endpoint: str
+    headers: tuple[Header, ...] = ()
+    ca_from: FromSecret | None = None
+
+
+class Destination(Struct, frozen=True, kw_only=True):
+    """Where the logs go; nothing in it is the built-in aggregator."""
+
+    otlp_http: OtlpHttp | None = None
+
+
+class OnNodes(Struct, frozen=True, kw_only=True):
+    """On which nodes a section has its Pods."""
+
+    tolerate_control_plane: bool
+    tolerations: tuple[dict[str, Any], ...] = ()
+    """As the API has them."""
+
+    node_selector: dict[str, str] = {}
+
+
+class LogShipping(OnNodes, frozen=True, kw_only=True):
+    """spec.logShipping."""
+
+    resources: dict[str, dict[str, str]] | None = None
+    emitter: Emitter
+    retention: str
+    storage: str
+    storage_class_name: str | None = None
+    destination: Destination = Destination()
+
+
+class ServiceDiscovery(OnNodes, frozen=True, kw_only=True):
+    """spec.serviceDiscovery."""
+
+
 class Spec(Struct, frozen=True, kw_only=True):
     """What the lesson shows."""
 
     jobs: tuple[Job, ...] = ()
     cron_jobs: tuple[CronJob, ...] = ()
+    log_shipping: LogShipping | None = None
+    service_discovery: ServiceDiscovery | None = None
     notifications: NotificationsSpec = NotificationsSpec()
 
 
@@ -208,6 +266,9 @@ class JobStatus(Struct, frozen=True, kw_only=True):
     completed_indexes: str | None = None
     failed_indexes: str | None = None
     notified: tuple[Notice, ...] = ()
+    log_query: str | None = None
+    """A command that shows its log in the aggregator."""
+
     attempts: tuple[Attempt, ...] = ()
     history: tuple[PastRun, ...] = ()
 
@@ -240,6 +301,7 @@ class Run(Struct, frozen=True, kw_only=True):
     exit_code: int | None = None
     node: str | None = None
     notified: tuple[Notice, ...] = ()
+    log_query: str | None = None
     log: str | None = None
 
 
@@ -313,6 +375,107 @@ class NotificationsStatus(Struct, frozen=True, kw_only=True):
     recent: tuple[Delivery, ...] = ()
 
 
+class NodeLogs(Struct, frozen=True, kw_only=True):
+    """What became of the lines that were written on a node."""
+
+    node: str
+    emitter: str
+    """Name of the Pod that writes them."""
+
+    restarts: int
+    """How often it was started again: each start writes its lines anew."""
+
+    complete: bool
+    """Whether all it has to write is written, and all of that received."""
+
+    written: int
+    received: int | None = None
+    """This and what follows: none where the logs go elsewhere."""
+
+    missing: int | None = None
+    duplicate: int | None = None
+    lag: str | None = None
+    """How much older the newest line received is than the newest one written."""
+
+
+class UncoveredNode(Struct, frozen=True, kw_only=True):
+    """A node without a ready Pod of the section's DaemonSet, and why."""
+
+    node: str
+    reason: str
+    message: str
+    as_asked: bool
+    """Whether the spec leaves it out on purpose."""
+
+
+class LogShippingStatus(Struct, frozen=True, kw_only=True):
+    """What spec.logShipping showed."""
+
+    desired: int
+    """Nodes of the cluster."""
+
+    covered: int
+    """Nodes with a log shipper that is ready."""
+
+    reason: str
+    message: str
+    as_expected: bool | None = None
+    run: int
+    written: int
+    received: int | None = None
+    """This and what follows: none where the logs go elsewhere."""
+
+    missing: int | None = None
+    duplicate: int | None = None
+    aggregator: str | None = None
+    """Name of its Service; none where the logs go elsewhere."""
+
+    uncovered: tuple[UncoveredNode, ...] = ()
+    nodes: tuple[NodeLogs, ...] = ()
+
+
+class NodePods(Struct, frozen=True, kw_only=True):
+    """What the agent of a node publishes."""
+
+    node: str
+    agent: str
+    """Name of its Pod."""
+
+    pods: int
+
+
+class ServiceAddresses(Struct, frozen=True, kw_only=True):
+    """A Service by both accounts."""
+
+    service: str
+    agents: int
+    """Addresses of ready Pods that the agents know for its selector."""
+
+    endpoint_slices: int
+    """Ready addresses in its EndpointSlices."""
+
+    only_agents: tuple[str, ...] = ()
+    only_endpoint_slices: tuple[str, ...] = ()
+    """The first few, here and above."""
+
+
+class ServiceDiscoveryStatus(Struct, frozen=True, kw_only=True):
+    """What spec.serviceDiscovery showed."""
+
+    desired: int
+    """Nodes of the cluster."""
+
+    covered: int
+    """Nodes with an agent that is ready."""
+
+    reason: str
+    message: str
+    as_expected: bool | None = None
+    uncovered: tuple[UncoveredNode, ...] = ()
+    nodes: tuple[NodePods, ...] = ()
+    services: tuple[ServiceAddresses, ...] = ()
+
+
 class Condition(Struct, frozen=True, kw_only=True):
     """A metav1.Condition."""
 
@@ -345,6 +508,8 @@ class Status(Struct, frozen=True, kw_only=True):
     conditions: tuple[Condition, ...] = ()
     jobs: tuple[JobStatus, ...] = ()
     cron_jobs: tuple[CronJobStatus, ...] = ()
+    log_shipping: LogShippingStatus | None = None
+    service_discovery: ServiceDiscoveryStatus | None = None
     notifications: NotificationsStatus | None = None
     story: tuple[Story, ...] = ()
 

@@ -1,9 +1,11 @@
 """The CRD by the API server's own word: what it must refuse, in which words, and what it must take.
 
-Everything is a dry run: nothing is stored, so one namespace does for all.
+Everything is a dry run: nothing is stored, so one namespace does for all. Only what was, and must
+not be made undone, needs a demo that is there.
 """
 
 import json
+import re
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +13,7 @@ import pytest
 import yaml
 from kubernetes.client import ApiClient, CustomObjectsApi
 from kubernetes.client.exceptions import ApiException
+from world import World
 
 HERE = Path(__file__).parent
 DEMOS = HERE.parents[1] / "deploy/demos"
@@ -92,6 +95,7 @@ def test_defaults(api: ApiClient) -> None:
         "spec": {
             "jobs": [{"name": "hello", "scenario": "CIPipeline"}],
             "cronJobs": [{"name": "hello", "scenario": "NightlyReport", "schedule": "@daily"}],
+            "logShipping": {},
             "notifications": {"targets": [{"name": "inbox", "inbox": {}}]},
         },
     }
@@ -119,31 +123,102 @@ def test_defaults(api: ApiClient) -> None:
             "notifyOn": ["Success", "Failure"],
         }
     ]
+    assert taken["logShipping"] == {
+        "tolerateControlPlane": True,
+        "emitter": {"lines": 2000, "linesPerSecond": 20, "run": 1},
+        "retention": "7d",
+        "storage": "1Gi",
+    }
     assert taken["notifications"] == {"targets": [{"name": "inbox", "inbox": {"dialect": "Slack"}}]}
 
 
 @pytest.mark.parametrize(
     "mistake",
     [
-        "slack-url",
-        "google-chat-url",
-        "alertmanager-password",
-        "alertmanager-bearer-token",
-        "webhook-password",
-        "webhook-bearer-token",
-        "signing-secret",
+        "notify-slack-url",
+        "notify-google-chat-url",
+        "notify-alertmanager-password",
+        "notify-alertmanager-bearer-token",
+        "notify-webhook-password",
+        "notify-webhook-bearer-token",
+        "notify-signing-secret",
+        "logs-header-value",
+        "logs-header-value-and-value-from",
     ],
 )
 def test_a_secret_in_plain_text_is_refused_however_lenient_the_check(
     api: ApiClient, mistake: str
 ) -> None:
     """An unknown field would be pruned then, but kubectl apply's annotation keeps what it held."""
-    (demo,) = demos_in(HERE / f"refused/notify-{mistake}.yaml")
+    (demo,) = demos_in(HERE / f"refused/{mistake}.yaml")
     with pytest.raises(ApiException) as refusal:
         create(api, demo, field_validation="Ignore")
     assert refusal.value.status == 422
 
 
 def test_there_is_something_to_refuse() -> None:
-    assert len(REFUSED) >= 300
-    assert len(ACCEPTED) >= 25
+    assert len(REFUSED) >= 420
+    assert len(ACCEPTED) >= 35
+
+
+@pytest.mark.parametrize(
+    ("change", "said"),
+    [
+        (
+            {"storage": "1Gi"},
+            "spec.logShipping.storage:.*must not be lowered from 2Gi: a volume can grow, and never",
+        ),
+        ({"storage": None}, "To start anew with a smaller one, remove spec.logShipping"),
+        (
+            {"storageClassName": "other"},
+            "spec.logShipping.storageClassName:.*must not be changed: a volume stays in the class",
+        ),
+        ({"emitter": {"run": 1}}, "spec.logShipping.emitter.run:.*run can only be raised"),
+    ],
+    ids=["storage", "storage-to-default", "storage-class", "run"],
+)
+def test_what_was_is_not_made_undone(world: World, change: dict[str, Any], said: str) -> None:
+    _ship_the_logs_of_no_node(world)
+    patch = json.dumps({"spec": {"logShipping": change}})
+    answer = _try(world, patch, fails=True)
+    assert re.search(said, answer), answer
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"storage": "3Gi"},
+        {"storage": "2048Mi"},
+        {"emitter": {"run": 3}},
+        # Where there is no volume, there is none that could not shrink.
+        {
+            "storage": "1Gi",
+            "storageClassName": "other",
+            "destination": {"otlpHttp": {"endpoint": "https://logs.example/otlp"}},
+        },
+    ],
+    ids=["storage", "the-same-in-other-words", "run", "elsewhere"],
+)
+def test_what_may_be_changed(world: World, change: dict[str, Any]) -> None:
+    _ship_the_logs_of_no_node(world)
+    _try(world, json.dumps({"spec": {"logShipping": change}}))
+
+
+def _ship_the_logs_of_no_node(world: World) -> None:
+    world.core.create_namespaced_resource_quota(
+        world.namespace, {"metadata": {"name": "none"}, "spec": {"hard": {"pods": "0"}}}
+    )
+    world.apply_manifest(
+        {
+            "apiVersion": "workshopdemo.dev/v1alpha1",
+            "kind": "WorkshopDemo",
+            "metadata": {"name": "shop", "namespace": world.namespace},
+            "spec": {"logShipping": {"storage": "2Gi", "emitter": {"run": 2}}},
+        }
+    )
+
+
+def _try(world: World, patch: str, *, fails: bool = False) -> str:
+    """Ask for a change, and change nothing."""
+    command = ("patch", "wd", "shop", "--type=merge", "--dry-run=server", "--patch", patch)
+    return world.kubectl(*command, fails=fails)

@@ -23,6 +23,11 @@ WEBHOOK = KINDS["webhook"]["properties"]
 TOLD = STATUS["properties"]["notifications"]
 TARGET_STATUS = TOLD["properties"]["targets"]["items"]
 DELIVERY = TOLD["properties"]["recent"]["items"]
+LOGS = SPEC["properties"]["logShipping"]
+OTLP = LOGS["properties"]["destination"]["properties"]["otlpHttp"]
+HEADER = OTLP["properties"]["headers"]["items"]
+SHIPPED = STATUS["properties"]["logShipping"]
+FOUND = STATUS["properties"]["serviceDiscovery"]
 
 
 def _annotation(struct: Any, field: str) -> Any:
@@ -79,6 +84,21 @@ def test_every_scenario_is_in_the_crd_and_no_other() -> None:
         (model.NotificationsStatus, TOLD),
         (model.TargetStatus, TARGET_STATUS),
         (model.Delivery, DELIVERY),
+        (model.LogShipping, LOGS),
+        (model.Emitter, LOGS["properties"]["emitter"]),
+        (model.Destination, LOGS["properties"]["destination"]),
+        (model.OtlpHttp, OTLP),
+        (model.Header, HEADER),
+        (model.FromSecret, HEADER["properties"]["valueFrom"]),
+        (model.FromSecret, OTLP["properties"]["caFrom"]),
+        (model.LogShippingStatus, SHIPPED),
+        (model.NodeLogs, SHIPPED["properties"]["nodes"]["items"]),
+        (model.UncoveredNode, SHIPPED["properties"]["uncovered"]["items"]),
+        (model.ServiceDiscovery, SPEC["properties"]["serviceDiscovery"]),
+        (model.ServiceDiscoveryStatus, FOUND),
+        (model.NodePods, FOUND["properties"]["nodes"]["items"]),
+        (model.ServiceAddresses, FOUND["properties"]["services"]["items"]),
+        (model.UncoveredNode, FOUND["properties"]["uncovered"]["items"]),
     ],
 )
 def test_the_structs_have_the_crds_fields(struct: Any, schema: dict[str, Any]) -> None:
@@ -140,6 +160,49 @@ def test_the_enums_are_the_crds(alias: Any, schema: dict[str, Any]) -> None:
     assert set(typing.get_args(alias)) == set(schema["enum"])
 
 
+def test_log_shipping_needs_nothing_but_to_be_there() -> None:
+    spec = model.parse(demo_body(log_shipping={})).spec
+    assert spec.log_shipping == model.LogShipping(
+        tolerate_control_plane=True,
+        emitter=model.Emitter(lines=2000, lines_per_second=20, run=1),
+        retention="7d",
+        storage="1Gi",
+    )
+
+
+def test_service_discovery_needs_nothing_but_to_be_there() -> None:
+    spec = model.parse(demo_body(service_discovery={})).spec
+    assert spec.service_discovery == model.ServiceDiscovery(tolerate_control_plane=True)
+
+
+def test_both_lessons_on_nodes_ask_for_nodes_in_the_same_words() -> None:
+    fields = ("tolerateControlPlane", "tolerations", "nodeSelector")
+    other = SPEC["properties"]["serviceDiscovery"]
+    for field in fields:
+        assert other["properties"][field] == LOGS["properties"][field]
+    (rule,) = other["x-kubernetes-validations"]
+    assert rule in LOGS["x-kubernetes-validations"]
+    assert other["properties"].keys() == {"enabled", *fields}
+
+
+def test_of_the_emitter_a_demo_says_only_what_it_wants_otherwise() -> None:
+    spec = model.parse(demo_body(log_shipping={"emitter": {"lines": 10_000}})).spec
+    assert spec.log_shipping is not None
+    assert spec.log_shipping.emitter == model.Emitter(lines=10_000, lines_per_second=20, run=1)
+
+
+def test_a_destination_elsewhere_has_headers_from_secrets() -> None:
+    secret = {"secretKeyRef": {"name": "log-service", "key": "authorization"}}
+    otlp = {
+        "endpoint": "https://logs.example/otlp",
+        "headers": [{"name": "Authorization", "valueFrom": secret}],
+    }
+    spec = model.parse(demo_body(log_shipping={"destination": {"otlpHttp": otlp}})).spec
+    assert spec.log_shipping is not None
+    parsed = msgspec.json.encode(spec.log_shipping.destination.otlp_http)
+    assert msgspec.json.decode(parsed) == otlp
+
+
 def test_a_job_is_told_of_as_a_run_is_but_cannot_be_missed() -> None:
     told = set(JOB["properties"]["notifyOn"]["items"]["enum"])
     assert told == set(typing.get_args(model.Notice)) - {"Missed"}
@@ -184,6 +247,45 @@ def test_a_status_survives_the_way_to_the_api_server_and_back() -> None:
                 outcome="Failed",
                 as_expected=True,
                 attempts=(model.Attempt(pod="p", outcome="Failed", exit_code=0, log=""),),
+            ),
+        ),
+        service_discovery=model.ServiceDiscoveryStatus(
+            desired=3,
+            covered=2,
+            reason="NodesLeftOut",
+            message="2/3 nodes covered",
+            as_expected=True,
+            nodes=(model.NodePods(node="worker", agent="shop-node-agent-x", pods=4),),
+            services=(
+                model.ServiceAddresses(
+                    service="shop-node-agent",
+                    agents=2,
+                    endpoint_slices=3,
+                    only_endpoint_slices=("10.0.0.1",),
+                ),
+            ),
+        ),
+        log_shipping=model.LogShippingStatus(
+            desired=1,
+            covered=1,
+            run=1,
+            written=2000,
+            received=2000,
+            missing=0,
+            duplicate=0,
+            reason="Shipped",
+            message="a sentence",
+            nodes=(
+                model.NodeLogs(
+                    node="n",
+                    emitter="p",
+                    restarts=0,
+                    complete=True,
+                    written=2000,
+                    received=2000,
+                    missing=0,
+                    duplicate=0,
+                ),
             ),
         ),
         notifications=model.NotificationsStatus(
