@@ -32,11 +32,21 @@ CRON_JOB_LABEL: Final = f"{GROUP}/cron-job"
 RUN_NOW_LABEL: Final = f"{GROUP}/run-now"
 """On a Job that runs outside the schedule: the runNow it was made for."""
 
+COMPONENT_LABEL: Final = f"{GROUP}/component"
+"""What part of a section's machinery an object is, such as log-shipper."""
+
 INTENT_ANNOTATION: Final = f"{GROUP}/intent"
 """Digest of what the plan last asked of this object."""
 
+CONFIG_ANNOTATION: Final = f"{GROUP}/config"
+"""On a Pod template: digest of the configuration that its Pods read, so that a new one replaces
+them."""
+
 LEDGER_PREFIX: Final = f"notify.{GROUP}/"
 """Annotations with the ledger of notifications, one a target."""
+
+CONTROL_PLANE_TAINT: Final = "node-role.kubernetes.io/control-plane"
+"""Key of the taint by which kubeadm keeps ordinary Pods off a control plane."""
 
 POD_NAME_LIMIT: Final = 63
 """A Job's Pods are named after it, and a Pod's name becomes its host name (RFC 1123 label)."""
@@ -48,6 +58,9 @@ JOB_NAME_LIMIT: Final = POD_NAME_LIMIT - POD_SUFFIX
 
 CRON_JOB_NAME_LIMIT: Final = 52
 """Kubernetes appends `-` and the scheduled time in minutes, ten digits, for the Jobs."""
+
+COMPONENT_NAME_LIMIT: Final = 52
+"""`controller-revision-hash`, a label of at most 63, is the name with a hash of ten."""
 
 # No vowels and no look-alikes, as Kubernetes' own generated names: no word appears by accident.
 _ALPHABET: Final = "bcdfghjklmnpqrstvwxz2456789"
@@ -101,6 +114,14 @@ def plain_name(demo: str, entry: str, limit: int) -> str:
         return name
     suffix = f"-{short_hash([demo, entry])}"
     return name[: limit - len(suffix)].rstrip("-") + suffix
+
+
+def component_name(demo: str, component: str) -> str:
+    """Name of a part of a section's machinery, `<demo>-<component>`.
+
+    Short enough for a StatefulSet: Kubernetes appends a hash to it and makes a label of that.
+    """
+    return plain_name(demo, component, COMPONENT_NAME_LIMIT)
 
 
 def controller_of(metadata: Mapping[str, Any]) -> str | None:

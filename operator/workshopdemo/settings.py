@@ -18,7 +18,15 @@ class Settings:
     image: str
     """The operator's own image: the demos' programs run from it."""
 
+    collector_image: str = ""
+    """The OpenTelemetry Collector, with the components of its contrib distribution."""
+
+    aggregator_image: str = ""
+    """VictoriaLogs."""
+
     pull_policy: PullPolicy = "IfNotPresent"
+    """Of the operator's own image."""
+
     namespaces: tuple[str, ...] = ()
     """Namespaces to serve; none means the whole cluster."""
 
@@ -55,11 +63,14 @@ def load(environment: Mapping[str, str]) -> Settings:
     Raises:
         InvalidSpecError: a variable is missing or has a value that means nothing.
     """
-    image = environment.get("WORKSHOPDEMO_IMAGE", "").strip()
-    if not image:
-        raise InvalidSpecError("WORKSHOPDEMO_IMAGE", "is not set: name the operator's own image")
     return Settings(
-        image=image,
+        image=_image(environment, "WORKSHOPDEMO_IMAGE", "the operator's own image"),
+        collector_image=_image(
+            environment, "WORKSHOPDEMO_COLLECTOR_IMAGE", "the OpenTelemetry Collector's image"
+        ),
+        aggregator_image=_image(
+            environment, "WORKSHOPDEMO_AGGREGATOR_IMAGE", "VictoriaLogs' image"
+        ),
         pull_policy=cast(
             "PullPolicy", _choice(environment, "WORKSHOPDEMO_PULL_POLICY", get_args(PullPolicy))
         ),
@@ -89,6 +100,13 @@ def _list(environment: Mapping[str, str], name: str) -> tuple[str, ...]:
     """What stands between commas."""
     found = (one.strip() for one in environment.get(name, "").split(","))
     return tuple(one for one in found if one)
+
+
+def _image(environment: Mapping[str, str], name: str, what: str) -> str:
+    image = environment.get(name, "").strip()
+    if not image:
+        raise InvalidSpecError(name, f"is not set: name {what}")
+    return image
 
 
 def _choice(environment: Mapping[str, str], name: str, choices: tuple[str, ...]) -> str:

@@ -9,7 +9,13 @@ from workshopdemo import names
 from workshopdemo.errors import InvalidSpecError
 from workshopdemo.model import CronJob, JobStatus, WorkshopDemo
 from workshopdemo.plan.cronjob import build_cron_job, build_manual_run, check, cron_job_name
+from workshopdemo.plan.discovery import build_service_discovery, node_agent_name
 from workshopdemo.plan.job import build_job, job_name
+from workshopdemo.plan.logshipping import (
+    LogShippingNames,
+    build_log_shipping,
+    log_shipping_names,
+)
 from workshopdemo.plan.meta import Manifest
 from workshopdemo.plan.volume import build_claim
 from workshopdemo.scenarios import uses_data
@@ -46,6 +52,12 @@ class Intent:
         return str(self.manifest["metadata"]["name"])
 
     @property
+    def content(self) -> Manifest:
+        """What it says beside its metadata: its spec, a ConfigMap's data, a Role's rules."""
+        identity = ("apiVersion", "kind", "metadata")
+        return {field: part for field, part in self.manifest.items() if field not in identity}
+
+    @property
     def immutable(self) -> frozenset[str]:
         """Fields of its spec that cannot change in place."""
         return IMMUTABLE if self.kind == "Job" else frozenset()
@@ -58,8 +70,10 @@ class Intent:
     @cached_property
     def digest(self) -> str:
         """Digest of what may change in place."""
-        spec = self.manifest["spec"]
-        changing = {name: value for name, value in spec.items() if name not in self.immutable}
+        changing = self.content
+        if self.immutable:
+            spec = changing["spec"].items()
+            changing |= {"spec": {name: one for name, one in spec if name not in self.immutable}}
         return names.digest([self.manifest["metadata"], changing])
 
 
@@ -81,6 +95,12 @@ class Plan:
 
     manual_runs: dict[str, str] = field(default_factory=dict)
     """Name of the Job of each entry's runNow, where it is still to be carried out."""
+
+    log_shipping: LogShippingNames | None = None
+    """Names of what ships the logs, where they are shipped."""
+
+    node_agent: str | None = None
+    """Name of each object of spec.serviceDiscovery, where it is there."""
 
     mistakes: dict[str, InvalidSpecError] = field(default_factory=dict)
     """Entries of spec.cronJobs that cannot be carried out; what there is of them stays."""
@@ -117,7 +137,15 @@ def build(demo: WorkshopDemo, settings: Settings, cron_job_uids: Mapping[str, st
         if uid is not None and _is_run_due(demo, entry):
             intents.append(build_manual_run(demo, entry, settings, uid))
             manual_runs[entry.name] = intents[-1]["metadata"]["name"]
+    shipping = demo.spec.log_shipping
+    if shipping is not None:
+        intents += build_log_shipping(demo, shipping, settings)
+    discovery = demo.spec.service_discovery
+    if discovery is not None:
+        intents += build_service_discovery(demo, discovery, settings)
     return Plan(
+        log_shipping=log_shipping_names(demo) if shipping is not None else None,
+        node_agent=node_agent_name(demo) if discovery is not None else None,
         intents=tuple(map(Intent, intents)),
         jobs={job.name: job_name(demo, job) for job in demo.spec.jobs},
         history_limits={job.name: job.history_limit for job in demo.spec.jobs},
@@ -143,7 +171,7 @@ def went_by_ttl(intent: Intent) -> bool:
     Only an ended and recorded Job carries a time to live in its intent, so its absence is
     what the user asked for.
     """
-    return "ttlSecondsAfterFinished" in intent.manifest["spec"]
+    return "ttlSecondsAfterFinished" in intent.content.get("spec", {})
 
 
 def superfluous_jobs(plan: Plan, jobs: Iterable[tuple[str, str, str, bool]]) -> list[str]:
@@ -168,7 +196,7 @@ def superfluous_jobs(plan: Plan, jobs: Iterable[tuple[str, str, str, bool]]) -> 
 
 
 def superfluous(plan: Plan, kind: str, existing: Iterable[str]) -> list[str]:
-    """Names of CronJobs or claims to remove: all that the plan does not name."""
+    """Names of objects of a kind to remove: all that the plan does not name."""
     wanted = {intent.name for intent in plan.intents if intent.kind == kind}
     if kind == "CronJob":
         wanted |= set(plan.cron_jobs.values())

@@ -1,23 +1,12 @@
 """Whether a living object is still what the plan asks for."""
 
-import re
 from collections.abc import Mapping
-from decimal import Decimal
-from typing import Any, Final
+from typing import Any
 
 from workshopdemo import names
 from workshopdemo.plan.build import Intent
 from workshopdemo.plan.meta import Manifest
-
-_QUANTITY: Final = re.compile(r"^(\d+(?:\.\d+)?)([numkMGTPE]|[KMGTPE]i)?$")
-_FACTORS: Final = {
-    "n": Decimal("1e-9"),
-    "u": Decimal("1e-6"),
-    "m": Decimal("1e-3"),
-    "": Decimal(1),
-    **{letter: Decimal(1000) ** power for power, letter in enumerate("kMGTPE", start=1)},
-    **{f"{letter}i": Decimal(1024) ** power for power, letter in enumerate("KMGTPE", start=1)},
-}
+from workshopdemo.plan.quantity import quantity
 
 
 def prepared(intent: Intent, live: Mapping[str, Any] | None) -> Manifest:
@@ -30,12 +19,13 @@ def prepared(intent: Intent, live: Mapping[str, Any] | None) -> Manifest:
     metadata = dict(manifest["metadata"])
     mark = {names.INTENT_ANNOTATION: intent.digest}
     metadata["annotations"] = metadata.get("annotations", {}) | mark
-    spec = dict(manifest["spec"])
-    if live is not None:
-        spec = {name: value for name, value in spec.items() if name not in intent.immutable}
+    body = manifest | {"metadata": metadata}
+    if live is not None and intent.immutable:
+        asked = manifest["spec"].items()
+        spec = {name: value for name, value in asked if name not in intent.immutable}
         kept = intent.immutable & live["spec"].keys()
-        spec |= {name: live["spec"][name] for name in sorted(kept)}
-    return manifest | {"metadata": metadata, "spec": spec}
+        body["spec"] = spec | {name: live["spec"][name] for name in sorted(kept)}
+    return body
 
 
 def needs_apply(intent: Intent, live: Mapping[str, Any]) -> bool:
@@ -67,10 +57,5 @@ def _same_quantity(live: object, wanted: object) -> bool:
     """The API server writes quantities its own way: 0.5 cpu becomes 500m."""
     if not (isinstance(live, str) and isinstance(wanted, str)):
         return False
-    left, right = _quantity(live), _quantity(wanted)
+    left, right = quantity(live), quantity(wanted)
     return left is not None and left == right
-
-
-def _quantity(text: str) -> Decimal | None:
-    match = _QUANTITY.match(text)
-    return Decimal(match[1]) * _FACTORS[match[2] or ""] if match else None

@@ -1,0 +1,111 @@
+"""What sections with a Pod on each node share: the DaemonSet, its names, labels and Services."""
+
+from typing import Any
+
+from workshopdemo import names
+from workshopdemo.model import OnNodes, WorkshopDemo
+from workshopdemo.plan.meta import Manifest, labels, owner
+
+
+def metadata(demo: WorkshopDemo, component: str) -> dict[str, Any]:
+    """Metadata of an object of that component."""
+    return {
+        "name": names.component_name(demo.name, component),
+        "namespace": demo.namespace,
+        "labels": component_labels(demo, component),
+        "ownerReferences": owner(demo),
+    }
+
+
+def component_labels(demo: WorkshopDemo, component: str) -> dict[str, str]:
+    """Labels of its objects and Pods."""
+    return labels(demo) | {
+        "app.kubernetes.io/name": component,
+        names.COMPONENT_LABEL: component,
+    }
+
+
+def selector(demo: WorkshopDemo, component: str) -> dict[str, str]:
+    """Of its Pods; it can never change (apps/v1)."""
+    return {names.DEMO_UID_LABEL: demo.uid, names.COMPONENT_LABEL: component}
+
+
+def daemon_set(
+    demo: WorkshopDemo,
+    asked: OnNodes,
+    component: str,
+    pod: dict[str, Any],
+    annotations: dict[str, dict[str, str]] | None = None,
+) -> Manifest:
+    """A Pod on each node that is asked for.
+
+    Args:
+        demo: the demo.
+        asked: the section.
+        component: what part of it this is.
+        pod: the Pod's spec, without what decides where it runs.
+        annotations: metadata of the Pod beside its labels.
+    """
+    tolerations = list(asked.tolerations)
+    if asked.tolerate_control_plane:
+        # Kubernetes lets a DaemonSet's Pods stay on nodes that are not ready, cordoned or short of
+        # memory, but gives them no way onto a control plane.
+        tolerations.append({"key": names.CONTROL_PLANE_TAINT, "operator": "Exists"})
+    placement: dict[str, Any] = {"tolerations": tolerations} if tolerations else {}
+    if asked.node_selector:
+        placement["nodeSelector"] = asked.node_selector
+    return {
+        "apiVersion": "apps/v1",
+        "kind": "DaemonSet",
+        "metadata": metadata(demo, component),
+        "spec": {
+            "selector": {"matchLabels": selector(demo, component)},
+            # What a node lacks while its Pod is replaced is made up for, so many may be at a time.
+            "updateStrategy": {"type": "RollingUpdate", "rollingUpdate": {"maxUnavailable": "50%"}},
+            "template": {
+                "metadata": {"labels": component_labels(demo, component)} | (annotations or {}),
+                "spec": ordinary() | pod | placement,
+            },
+        },
+    }
+
+
+def ordinary() -> dict[str, Any]:
+    """What is so in a Pod's spec unless it says otherwise."""
+    return {"automountServiceAccountToken": False, "enableServiceLinks": False}
+
+
+def service(demo: WorkshopDemo, component: str, port: int, *, headless: bool = False) -> Manifest:
+    """A Service for the component's Pods, whose container names that port `http`."""
+    spec: dict[str, Any] = {
+        "selector": selector(demo, component),
+        "ports": [
+            {
+                "name": "http",
+                "port": port,
+                "targetPort": "http",
+                "protocol": "TCP",
+            }
+        ],
+    }
+    return {
+        "apiVersion": "v1",
+        "kind": "Service",
+        "metadata": metadata(demo, component),
+        "spec": spec | ({"clusterIP": "None"} if headless else {}),
+    }
+
+
+def field_env(name: str, path: str) -> dict[str, Any]:
+    """A variable with a field of the Pod itself."""
+    return {"name": name, "valueFrom": {"fieldRef": {"apiVersion": "v1", "fieldPath": path}}}
+
+
+def http_probe(path: str, port: str) -> dict[str, Any]:
+    """A probe of a container's port, by its name."""
+    return {"httpGet": {"path": path, "port": port}, "periodSeconds": 5, "timeoutSeconds": 3}
+
+
+def resources(cpu: str, memory: str, memory_limit: str) -> dict[str, Any]:
+    """What a container asks for, and the memory that it may use at most."""
+    return {"requests": {"cpu": cpu, "memory": memory}, "limits": {"memory": memory_limit}}

@@ -1,0 +1,277 @@
+"""spec.logShipping → a log shipper on each node, lines that prove it, and where the logs go."""
+
+import json
+from dataclasses import dataclass
+from decimal import Decimal
+from typing import Any, Final
+
+from workshopdemo import names
+from workshopdemo.logsql import EMITTER_CONTAINER, PORT
+from workshopdemo.model import FromSecret, LogShipping, WorkshopDemo
+from workshopdemo.plan.collector import (
+    HEALTH_PORT,
+    NODE_NAME_ENV,
+    SYNCHRONOUS,
+    Places,
+    Receiver,
+    aggregator,
+    collector_config,
+    otlp_http,
+)
+from workshopdemo.plan.daemonset import (
+    component_labels,
+    daemon_set,
+    field_env,
+    http_probe,
+    metadata,
+    ordinary,
+    resources,
+    selector,
+    service,
+)
+from workshopdemo.plan.meta import Manifest, container_security, pod_security
+from workshopdemo.plan.quantity import quantity
+from workshopdemo.settings import Settings
+
+SHIPPER: Final = "log-shipper"
+EMITTER: Final = EMITTER_CONTAINER
+AGGREGATOR: Final = "log-aggregator"
+"""Components, and names of their containers."""
+
+_NODE_STATE: Final = "/var/lib/workshop-demo"
+_CA_DIRECTORY: Final = "/etc/log-shipper-ca"
+_CA_FILE: Final = "ca.crt"
+_CONFIG_DIRECTORY: Final = "/etc/log-shipper"
+_CONFIG_FILE: Final = "config.json"
+
+_ROOM: Final = Decimal("0.9")
+"""Part of its volume that the aggregator may fill before it drops its oldest days."""
+
+
+@dataclass(frozen=True)
+class LogShippingNames:
+    """Names of the objects of a demo's log shipping."""
+
+    shipper: str
+    emitter: str
+    aggregator: str
+
+
+def log_shipping_names(demo: WorkshopDemo) -> LogShippingNames:
+    """What they are called."""
+    return LogShippingNames(
+        *(names.component_name(demo.name, one) for one in (SHIPPER, EMITTER, AGGREGATOR))
+    )
+
+
+def build_log_shipping(
+    demo: WorkshopDemo, asked: LogShipping, settings: Settings
+) -> list[Manifest]:
+    """All objects, in the order to apply them."""
+    config = json.dumps(
+        _collector_config(demo, asked), indent=2, sort_keys=True, ensure_ascii=False
+    )
+    manifests = [_config_map(demo, config)]
+    if asked.destination.otlp_http is None:
+        manifests += [
+            _claim(demo, asked),
+            service(demo, AGGREGATOR, PORT),
+            _aggregator(demo, asked, settings),
+        ]
+    return [
+        *manifests,
+        _shipper(demo, asked, settings, names.digest(config)),
+        _emitter(demo, asked, settings),
+    ]
+
+
+def _collector_config(demo: WorkshopDemo, asked: LogShipping) -> dict[str, Any]:
+    return collector_config(
+        namespace=demo.namespace,
+        receiver=_receiver(demo, asked),
+        # What they log is about the logs: it would never end.
+        left_out=(SHIPPER, AGGREGATOR),
+    )
+
+
+def _receiver(demo: WorkshopDemo, asked: LogShipping) -> Receiver:
+    remote = asked.destination.otlp_http
+    if remote is None:
+        return aggregator(f"{log_shipping_names(demo).aggregator}.{demo.namespace}.svc")
+    return otlp_http(
+        remote.endpoint,
+        {header.name: _variable(index) for index, header in enumerate(remote.headers)},
+        f"{_CA_DIRECTORY}/{_CA_FILE}" if remote.ca_from else None,
+    )
+
+
+def _variable(index: int) -> str:
+    return f"HEADER_{index}"
+
+
+def _config_map(demo: WorkshopDemo, config: str) -> Manifest:
+    return {
+        "apiVersion": "v1",
+        "kind": "ConfigMap",
+        "metadata": metadata(demo, SHIPPER),
+        "data": {_CONFIG_FILE: config},
+    }
+
+
+def _shipper(
+    demo: WorkshopDemo, asked: LogShipping, settings: Settings, config_digest: str
+) -> Manifest:
+    remote, places = asked.destination.otlp_http, Places()
+    env: list[dict[str, Any]] = [field_env(NODE_NAME_ENV, "spec.nodeName")]
+    mounts: list[dict[str, Any]] = [
+        {"name": "config", "mountPath": _CONFIG_DIRECTORY, "readOnly": True},
+        {"name": "pod-logs", "mountPath": places.logs, "readOnly": True},
+        {"name": "state", "mountPath": places.state},
+    ]
+    volumes: list[dict[str, Any]] = [
+        {"name": "config", "configMap": {"name": names.component_name(demo.name, SHIPPER)}},
+        {"name": "pod-logs", "hostPath": {"path": places.logs, "type": "Directory"}},
+        # Offsets and the queue outlive the Pod, and stay with the node they are about.
+        {
+            "name": "state",
+            "hostPath": {
+                "path": f"{_NODE_STATE}/{demo.namespace}_{demo.name}",
+                "type": "DirectoryOrCreate",
+            },
+        },
+    ]
+    if remote is not None:
+        env += [
+            _secret_env(_variable(index), header.value_from)
+            for index, header in enumerate(remote.headers)
+        ]
+    if remote is not None and remote.ca_from is not None:
+        mounts.append({"name": "ca", "mountPath": _CA_DIRECTORY, "readOnly": True})
+        volumes.append({"name": "ca", "secret": _ca_secret(remote.ca_from)})
+    pod = {
+        # The kubelet writes the logs as root, readable for nobody else (mode 0640), so this Pod
+        # is root: without any capability, and with nothing of the node to write to but its state.
+        "securityContext": {"runAsUser": 0, "runAsGroup": 0} | _SECCOMP,
+        "terminationGracePeriodSeconds": 30,
+        "containers": [
+            {
+                "name": SHIPPER,
+                "image": settings.collector_image,
+                "args": [f"--config={_CONFIG_DIRECTORY}/{_CONFIG_FILE}", SYNCHRONOUS],
+                "env": env,
+                "ports": [{"name": "health", "containerPort": HEALTH_PORT}],
+                "readinessProbe": http_probe("/", "health"),
+                "livenessProbe": http_probe("/", "health") | {"failureThreshold": 6},
+                "resources": asked.resources or resources("20m", "64Mi", "256Mi"),
+                "securityContext": container_security(),
+                "volumeMounts": mounts,
+            }
+        ],
+        "volumes": volumes,
+    }
+    annotations = {"annotations": {names.CONFIG_ANNOTATION: config_digest}}
+    return daemon_set(demo, asked, SHIPPER, pod, annotations)
+
+
+_SECCOMP: Final = {"seccompProfile": {"type": "RuntimeDefault"}}
+
+
+def _ca_secret(source: FromSecret) -> dict[str, Any]:
+    reference = source.secret_key_ref
+    return {
+        "secretName": reference.name,
+        "items": [{"key": reference.key, "path": _CA_FILE}],
+    }
+
+
+def _emitter(demo: WorkshopDemo, asked: LogShipping, settings: Settings) -> Manifest:
+    emitter = asked.emitter
+    amounts = {
+        "LINES": emitter.lines,
+        "LINES_PER_SECOND": emitter.lines_per_second,
+        "RUN": emitter.run,
+    }
+    env = [{"name": name, "value": str(value)} for name, value in amounts.items()]
+    env += [field_env("NODE_NAME", "spec.nodeName"), field_env("POD_NAME", "metadata.name")]
+    pod = {
+        "securityContext": pod_security(),
+        "terminationGracePeriodSeconds": 5,
+        "containers": [
+            {
+                "name": EMITTER,
+                "image": settings.image,
+                "imagePullPolicy": settings.pull_policy,
+                "command": ["python3", "-m", "workshopdemo.programs.log_emitter"],
+                "env": env,
+                "resources": resources("10m", "16Mi", "64Mi"),
+                "securityContext": container_security(),
+            }
+        ],
+    }
+    return daemon_set(demo, asked, EMITTER, pod)
+
+
+def _claim(demo: WorkshopDemo, asked: LogShipping) -> Manifest:
+    spec: dict[str, Any] = {
+        "accessModes": ["ReadWriteOnce"],
+        "resources": {"requests": {"storage": asked.storage}},
+    }
+    if asked.storage_class_name is not None:
+        spec["storageClassName"] = asked.storage_class_name
+    return {
+        "apiVersion": "v1",
+        "kind": "PersistentVolumeClaim",
+        "metadata": metadata(demo, AGGREGATOR),
+        "spec": spec,
+    }
+
+
+def _aggregator(demo: WorkshopDemo, asked: LogShipping, settings: Settings) -> Manifest:
+    name = names.component_name(demo.name, AGGREGATOR)
+    arguments = [
+        "-storageDataPath=/data",
+        f"-httpListenAddr=:{PORT}",
+        f"-retentionPeriod={asked.retention}",
+        # What it has taken is not sent again: a process that is killed loses no more than this.
+        "-inmemoryDataFlushInterval=1s",
+        # Without it, an empty line is given a text of VictoriaLogs' own.
+        "-defaultMsgValue=",
+    ]
+    room = quantity(asked.storage)
+    if room is not None:
+        arguments.append(f"-retention.maxDiskSpaceUsageBytes={int(room * _ROOM)}")
+    pod = ordinary() | {
+        "securityContext": pod_security(),
+        "terminationGracePeriodSeconds": 30,
+        "containers": [
+            {
+                "name": AGGREGATOR,
+                "image": settings.aggregator_image,
+                "args": arguments,
+                "ports": [{"name": "http", "containerPort": PORT}],
+                "readinessProbe": http_probe("/health", "http"),
+                "livenessProbe": http_probe("/health", "http") | {"failureThreshold": 6},
+                "resources": resources("20m", "64Mi", "512Mi"),
+                "securityContext": container_security(),
+                "volumeMounts": [{"name": "data", "mountPath": "/data"}],
+            }
+        ],
+        "volumes": [{"name": "data", "persistentVolumeClaim": {"claimName": name}}],
+    }
+    return {
+        "apiVersion": "apps/v1",
+        "kind": "StatefulSet",
+        "metadata": metadata(demo, AGGREGATOR),
+        "spec": {
+            "replicas": 1,
+            "serviceName": name,
+            "selector": {"matchLabels": selector(demo, AGGREGATOR)},
+            "template": {"metadata": {"labels": component_labels(demo, AGGREGATOR)}, "spec": pod},
+        },
+    }
+
+
+def _secret_env(name: str, source: FromSecret) -> dict[str, Any]:
+    reference = source.secret_key_ref
+    key = {"name": reference.name, "key": reference.key}
+    return {"name": name, "valueFrom": {"secretKeyRef": key}}
