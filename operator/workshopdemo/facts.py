@@ -14,12 +14,29 @@ _INDEX_ANNOTATION: Final = "batch.kubernetes.io/job-completion-index"
 _SCHEDULED_ANNOTATION: Final = "batch.kubernetes.io/cronjob-scheduled-timestamp"
 
 API_VERSIONS: Final = {
+    "ConfigMap": "v1",
     "CronJob": "batch/v1",
+    "DaemonSet": "apps/v1",
     "Job": "batch/v1",
     "PersistentVolumeClaim": "v1",
     "Pod": "v1",
+    "Role": "rbac.authorization.k8s.io/v1",
+    "RoleBinding": "rbac.authorization.k8s.io/v1",
+    "Service": "v1",
+    "ServiceAccount": "v1",
+    "StatefulSet": "apps/v1",
 }
 """Kinds of children; what a list gives does not say its kind."""
+
+_CONTENT: Final = (
+    "spec",
+    "data",
+    "rules",
+    "roleRef",
+    "subjects",
+    "automountServiceAccountToken",
+)
+"""What children of any kind say beside their metadata."""
 
 _POD_STATUS: Final = (
     "phase",
@@ -29,6 +46,7 @@ _POD_STATUS: Final = (
     "conditions",
     "containerStatuses",
     "initContainerStatuses",
+    "podIP",
 )
 
 
@@ -81,6 +99,35 @@ class Child:
         return None
 
 
+@dataclass(frozen=True)
+class Node:
+    """A node of the cluster, trimmed to what decides whether a DaemonSet's Pod runs on it."""
+
+    name: str
+    labels: Mapping[str, str]
+    taints: tuple[tuple[str, str, str], ...]
+    """Key, value and effect of each."""
+
+    is_ready: bool
+
+
+def node_of(body: Mapping[str, Any]) -> Node:
+    """A node from its API object."""
+    metadata, spec = body["metadata"], body.get("spec") or {}
+    conditions = (body.get("status") or {}).get("conditions") or ()
+    return Node(
+        name=metadata["name"],
+        labels=dict(metadata.get("labels") or {}),
+        taints=tuple(
+            sorted(
+                (taint["key"], taint.get("value") or "", taint["effect"])
+                for taint in spec.get("taints") or ()
+            )
+        ),
+        is_ready=any(one["type"] == "Ready" and one["status"] == "True" for one in conditions),
+    )
+
+
 def child_of(kind: str, body: Mapping[str, Any]) -> Child:
     """A child from its API object, which must carry our labels."""
     metadata = body["metadata"]
@@ -119,12 +166,23 @@ def _intended(kind: str, body: Mapping[str, Any]) -> Object:
             for field in ("name", "namespace", "labels", "annotations", "ownerReferences")
             if field in metadata
         },
-        "spec": body["spec"],
-    }
+    } | {field: body[field] for field in _CONTENT if field in body}
 
 
 def _pod_status(body: Mapping[str, Any]) -> Object:
     status = body.get("status") or {}
-    node = (body.get("spec") or {}).get("nodeName")
+    spec = body.get("spec") or {}
+    node = spec.get("nodeName") or _meant_for(spec)
     kept = {field: status[field] for field in _POD_STATUS if field in status}
     return kept | {"nodeName": node} if node else kept
+
+
+def _meant_for(spec: Mapping[str, Any]) -> str | None:
+    """The node of a DaemonSet's Pod that is not bound yet: its controller writes an affinity."""
+    affinity = (spec.get("affinity") or {}).get("nodeAffinity") or {}
+    required = affinity.get("requiredDuringSchedulingIgnoredDuringExecution") or {}
+    for term in required.get("nodeSelectorTerms") or ():
+        for field in term.get("matchFields") or ():
+            if field.get("key") == "metadata.name" and field.get("values"):
+                return str(field["values"][0])
+    return None

@@ -366,7 +366,14 @@ NASTY = "\x1b[31m" + "💥\x00é" * 400
 @pytest.mark.parametrize("entries", [1, 4, 20])
 def test_the_status_stays_under_64_kib_whatever_the_logs_contain(entries: int) -> None:
     tales = story.load()
-    places = {"namespace": "n" * 63, "demo": "d" * 63, "job": "j" * 54, "cronjob": "c" * 52}
+    places = {
+        "namespace": "n" * 63,
+        "demo": "d" * 63,
+        "job": "j" * 54,
+        "cronjob": "c" * 52,
+        "daemonset": "d" * 52,
+        "component": "log-shipper",
+    }
     shown = [tale.short(places) for tale in tales.values()]
     status = Status()
     names = [f"entry-{number:02}-" + "x" * 31 for number in range(entries)]

@@ -1,29 +1,81 @@
 """Pure: children → facts → conditions → status. No I/O; the clock is passed in."""
 
 from workshopdemo.observe.attempts import LogWanted, logs_wanted, told_pods
+from workshopdemo.observe.coverage import bare_nodes, is_ready
 from workshopdemo.observe.cronjobs import CronJobFacts, needs_events
+from workshopdemo.observe.discovery import DiscoveryFacts
+from workshopdemo.observe.endpoints import (
+    AgentPod,
+    AskedService,
+    Discovery,
+    Silence,
+    agent_pods,
+    asked_services,
+    compare,
+)
 from workshopdemo.observe.jobs import JobFacts, needs_refusal
+from workshopdemo.observe.logshipping import (
+    Absence,
+    LogShippingFacts,
+    absences,
+    emitter_pods,
+    is_settled,
+    makes_no_pod,
+)
 from workshopdemo.observe.runs import run_key, told_run_pods
-from workshopdemo.observe.status import Observation, invalid_status, observe, shorten_end, status_of
+from workshopdemo.observe.status import Observation, invalid_status, observe, status_of
+from workshopdemo.observe.survey import (
+    EmitterPod,
+    LastLine,
+    Survey,
+    Tally,
+    newest_line,
+    overdue,
+    tallies,
+)
+from workshopdemo.observe.text import shorten_end
 from workshopdemo.observe.times import format_time, parse_time
 from workshopdemo.observe.transitions import Transition, transitions
 
 __all__ = [
+    "Absence",
+    "AgentPod",
+    "AskedService",
     "CronJobFacts",
+    "Discovery",
+    "DiscoveryFacts",
+    "EmitterPod",
     "JobFacts",
+    "LastLine",
+    "LogShippingFacts",
     "LogWanted",
     "Observation",
+    "Silence",
+    "Survey",
+    "Tally",
     "Transition",
+    "absences",
+    "agent_pods",
+    "asked_services",
+    "bare_nodes",
+    "compare",
+    "emitter_pods",
     "format_time",
     "invalid_status",
+    "is_ready",
+    "is_settled",
     "logs_wanted",
+    "makes_no_pod",
     "needs_events",
     "needs_refusal",
+    "newest_line",
     "observe",
+    "overdue",
     "parse_time",
     "run_key",
     "shorten_end",
     "status_of",
+    "tallies",
     "told_pods",
     "told_run_pods",
     "transitions",

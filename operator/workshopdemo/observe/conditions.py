@@ -10,8 +10,10 @@ from workshopdemo.model import (
     Condition,
     CronJobStatus,
     JobStatus,
+    LogShippingStatus,
     NotificationsStatus,
     Phase,
+    ServiceDiscoveryStatus,
 )
 from workshopdemo.observe.times import format_time
 from workshopdemo.scenarios import Expectation
@@ -23,12 +25,44 @@ READY: Final = "Ready"
 PROGRESSING: Final = "Progressing"
 JOBS: Final = "JobsAsExpected"
 CRON_JOBS: Final = "CronJobsAsExpected"
+LOGS: Final = "LogsShipped"
+DISCOVERY: Final = "ServicesDiscovered"
 NOTIFICATIONS: Final = "NotificationsDelivered"
 SPEC_VALID: Final = "SpecValid"
 
 
+_ON_NODES: Final = {LOGS: "the shipping of logs", DISCOVERY: "the discovery of services"}
+
 _COMPLAINTS: Final = 3
 """So many refused messages are told in the condition; status.notifications has more."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Sections:
+    """What each section of the spec showed."""
+
+    jobs: Sequence[JobStatus] = ()
+    cron_jobs: Sequence[CronJobStatus] = ()
+    log_shipping: LogShippingStatus | None = None
+    service_discovery: ServiceDiscoveryStatus | None = None
+    notifications: NotificationsStatus | None = None
+
+    @property
+    def entries(self) -> tuple[Entry, ...]:
+        """Of spec.jobs and spec.cronJobs."""
+        return (*self.jobs, *self.cron_jobs)
+
+    @property
+    def verdicts(self) -> list[bool | None]:
+        """Of each entry and section, whether it is as expected; None: not known yet."""
+        on_nodes = [section.as_expected for section in self.on_nodes.values()]
+        return [entry.as_expected for entry in self.entries] + on_nodes
+
+    @property
+    def on_nodes(self) -> dict[str, LogShippingStatus | ServiceDiscoveryStatus]:
+        """The sections with a Pod on each node, by the type of their condition."""
+        found = {LOGS: self.log_shipping, DISCOVERY: self.service_discovery}
+        return {kind: section for kind, section in found.items() if section is not None}
 
 
 @dataclass(frozen=True)
@@ -62,23 +96,22 @@ def dated(
     )
 
 
-def judge(
-    jobs: Sequence[JobStatus],
-    cron_jobs: Sequence[CronJobStatus],
-    mistakes: Sequence[InvalidSpecError],
-    notifications: NotificationsStatus | None,
-) -> list[Judgement]:
+def judge(seen: Sections, mistakes: Sequence[InvalidSpecError]) -> list[Judgement]:
     """Conditions of a demo whose spec can be read."""
+    jobs, cron_jobs = seen.jobs, seen.cron_jobs
     sections = []
     if jobs:
         sections.append(_section(JOBS, "jobs", jobs, [_job_complaint(job) for job in jobs]))
     if cron_jobs:
         complaints = [_cron_job_complaint(cron_job) for cron_job in cron_jobs]
         sections.append(_section(CRON_JOBS, "cron jobs", cron_jobs, complaints))
-    if notifications is not None:
-        sections.append(_notifications(notifications))
-    entries: tuple[Entry, ...] = (*jobs, *cron_jobs)
-    moving = [entry.name for entry in entries if entry.as_expected is None]
+    sections += [_on_nodes(kind, section) for kind, section in seen.on_nodes.items()]
+    if seen.notifications is not None:
+        sections.append(_notifications(seen.notifications))
+    moving = [entry.name for entry in seen.entries if entry.as_expected is None]
+    moving += [
+        _ON_NODES[kind] for kind, section in seen.on_nodes.items() if section.as_expected is None
+    ]
     message = _listed("still to end", moving)
     progressing = (
         Judgement(PROGRESSING, "True", "Unfinished", message)
@@ -86,6 +119,11 @@ def judge(
         else Judgement(PROGRESSING, "False", "Settled", "nothing is under way")
     )
     return [_ready(sections), progressing, *sections, _spec_valid(mistakes)]
+
+
+def _on_nodes(kind: str, section: LogShippingStatus | ServiceDiscoveryStatus) -> Judgement:
+    status: dict[bool | None, ConditionStatus] = {True: "True", False: "False", None: "Unknown"}
+    return Judgement(kind, status[section.as_expected], section.reason, section.message)
 
 
 def _ready(sections: Sequence[Judgement]) -> Judgement:
@@ -183,29 +221,22 @@ def _listed(what: str, entries: Sequence[str]) -> str:
     return f"{what}: {', '.join(entries)}"
 
 
-def phase(
-    jobs: Sequence[JobStatus],
-    cron_jobs: Sequence[CronJobStatus],
-    notifications: NotificationsStatus | None,
-) -> Phase:
+def phase(seen: Sections) -> Phase:
     """Where the lesson stands."""
-    entries: tuple[Entry, ...] = (*jobs, *cron_jobs)
-    if any(entry.as_expected is False for entry in entries) or complaints(notifications):
+    if False in seen.verdicts or complaints(seen.notifications):
         return "Degraded"
-    if all(entry.as_expected for entry in entries):
+    if all(seen.verdicts):
         return "Ready"
-    begun = any(job.outcome != "Pending" for job in jobs)
-    if not begun and not any(cron_job.runs for cron_job in cron_jobs):
+    begun = any(job.outcome != "Pending" for job in seen.jobs)
+    covers = any(section.covered for section in seen.on_nodes.values())
+    if not begun and not covers and not any(cron_job.runs for cron_job in seen.cron_jobs):
         return "Pending"
     return "Progressing"
 
 
-def summary(
-    jobs: Sequence[JobStatus],
-    cron_jobs: Sequence[CronJobStatus],
-    notifications: NotificationsStatus | None,
-) -> str:
+def summary(seen: Sections) -> str:
     """The whole demo in a line."""
+    jobs, cron_jobs = seen.jobs, seen.cron_jobs
     parts = []
     sections: dict[str, Sequence[Entry]] = {"jobs": jobs, "cron jobs": cron_jobs}
     for what, entries in sections.items():
@@ -228,11 +259,36 @@ def summary(
         for cron_job in cron_jobs
         if cron_job.as_expected is False
     ]
-    if notifications is not None:
+    if seen.log_shipping is not None:
+        parts.append(_shipping_words(seen.log_shipping))
+    if seen.service_discovery is not None:
+        parts.append(_discovery_words(seen.service_discovery))
+    if seen.notifications is not None:
         counts = {
-            "notified": notifications.delivered,
-            "waiting": notifications.pending,
-            "not delivered": notifications.failed,
+            "notified": seen.notifications.delivered,
+            "waiting": seen.notifications.pending,
+            "not delivered": seen.notifications.failed,
         }
         parts += [f"{count} {word}" for word, count in counts.items() if count]
     return " · ".join(parts)
+
+
+def _shipping_words(shipping: LogShippingStatus) -> str:
+    words = f"logs {shipping.covered}/{shipping.desired} nodes"
+    if shipping.as_expected is False:
+        return f"{words}: {shipping.reason}"
+    if shipping.as_expected is None and shipping.received is not None:
+        return f"{words}, {shipping.received} of {shipping.written} lines"
+    return words
+
+
+def _discovery_words(discovery: ServiceDiscoveryStatus) -> str:
+    words = f"discovery {discovery.covered}/{discovery.desired} nodes"
+    if discovery.as_expected is False:
+        return f"{words}: {discovery.reason}"
+    if not discovery.services:
+        return words
+    alike = sum(
+        1 for one in discovery.services if not (one.only_agents or one.only_endpoint_slices)
+    )
+    return f"{words}, {alike}/{len(discovery.services)} services agree"

@@ -1,7 +1,7 @@
 """Everything seen → the whole status, within its size."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Final, TypeVar
 
@@ -12,17 +12,23 @@ from workshopdemo.model import (
     Attempt,
     CronJobStatus,
     JobStatus,
+    LogShippingStatus,
     NotificationsStatus,
     PastRun,
     Run,
+    ServiceDiscoveryStatus,
     Status,
     Story,
     WorkshopDemo,
 )
-from workshopdemo.observe.conditions import dated, judge, judge_invalid, phase, summary
+from workshopdemo.observe.conditions import Sections, dated, judge, judge_invalid, phase, summary
 from workshopdemo.observe.cronjobs import CronJobFacts, observe_cron_job
+from workshopdemo.observe.discovery import DiscoveryFacts, observe_discovery
+from workshopdemo.observe.fitting import fit_rows, size_of
 from workshopdemo.observe.jobs import JobFacts, observe_job
-from workshopdemo.observe.text import shorten
+from workshopdemo.observe.logqueries import with_log_queries
+from workshopdemo.observe.logshipping import LogShippingFacts, observe_log_shipping
+from workshopdemo.observe.text import shorten, shorten_end
 
 _Logged = TypeVar("_Logged", Attempt, PastRun, Run)
 
@@ -31,6 +37,16 @@ LOG_LIMIT: Final = 1024
 
 LOG_BUDGET: Final = 20 * 1024
 """Bytes of log told of one demo: its status has to stay readable, and under 64 KiB."""
+
+_LEAST_LOGS: Final = 4 * 1024
+_LEAST_ROWS: Final = 16 * 1024
+"""Where both are many, logs and rows of nodes share what room there is."""
+
+_AGENT_ROWS: Final = 8 * 1024
+"""Bytes of rows of nodes and their agents: they are much alike, so some of very many will do."""
+
+_ROOM: Final = 54 * 1024
+"""Bytes of a status beside its conditions and messages."""
 
 _ATTEMPTS_EACH: Final = 7
 _ATTEMPTS_ALL: Final = 80
@@ -48,6 +64,8 @@ class Observation:
 
     jobs: tuple[JobStatus, ...]
     cron_jobs: tuple[CronJobStatus, ...]
+    log_shipping: LogShippingStatus | None
+    service_discovery: ServiceDiscoveryStatus | None = None
     runs: Mapping[str, Sequence[Run]]
     """All runs known of each entry of spec.cronJobs, the newest first."""
 
@@ -61,17 +79,30 @@ def observe(
     facts: Mapping[str, JobFacts],
     cron_facts: Mapping[str, CronJobFacts],
     now: datetime,
+    shipping_facts: LogShippingFacts | None = None,
+    *,
+    discovery_facts: DiscoveryFacts | None = None,
 ) -> Observation:
-    """See how the entries of a demo do; facts by name of entry."""
+    """See how the sections of a demo do; facts of entries by their name."""
     entries, cron_entries = demo.spec.jobs, demo.spec.cron_jobs
     keep = max(_ATTEMPTS_LEAST, min(_ATTEMPTS_EACH, _ATTEMPTS_ALL // max(len(entries), 1)))
     seen = [observe_job(entry, facts[entry.name], now, keep) for entry in entries]
     cron_seen = [observe_cron_job(entry, cron_facts[entry.name], now) for entry in cron_entries]
     due = [recheck for _, recheck in seen] + [one.recheck for one in cron_seen]
+    shipping = None
+    if demo.spec.log_shipping is not None and shipping_facts is not None:
+        shipping, recheck = observe_log_shipping(demo.spec.log_shipping, shipping_facts, now)
+        due.append(recheck)
+    discovery = None
+    if demo.spec.service_discovery is not None and discovery_facts is not None:
+        discovery, recheck = observe_discovery(demo.spec.service_discovery, discovery_facts, now)
+        due.append(recheck)
     mistakes = (known.mistake for known in cron_facts.values())
     return Observation(
         jobs=tuple(status for status, _ in seen),
         cron_jobs=tuple(one.status for one in cron_seen),
+        log_shipping=shipping,
+        service_discovery=discovery,
         runs={one.status.name: one.runs for one in cron_seen},
         mistakes=tuple(mistake for mistake in mistakes if mistake is not None),
         recheck=min((moment for moment in due if moment is not None), default=None),
@@ -86,18 +117,29 @@ def status_of(
     now: datetime,
 ) -> Status:
     """The status of a demo whose spec can be read."""
-    jobs, cron_jobs = _within_budget(seen.jobs, seen.cron_jobs)
-    judgements = judge(jobs, cron_jobs, seen.mistakes, notifications)
+    aggregator = seen.log_shipping.aggregator if seen.log_shipping else None
+    jobs, cron_jobs = with_log_queries(demo, aggregator, seen.jobs, seen.cron_jobs)
+    whole = Sections(
+        jobs=jobs,
+        cron_jobs=cron_jobs,
+        log_shipping=seen.log_shipping,
+        service_discovery=seen.service_discovery,
+        notifications=notifications,
+    )
+    sections = _within_room(whole, size_of(story))
+    judgements = judge(sections, seen.mistakes)
     return Status(
         observed_generation=demo.generation,
-        phase=phase(jobs, cron_jobs, notifications),
-        summary=shorten_end(summary(jobs, cron_jobs, notifications), _SUMMARY_LIMIT),
+        phase=phase(sections),
+        summary=shorten_end(summary(sections), _SUMMARY_LIMIT),
         conditions=tuple(
             msgspec.structs.replace(one, message=shorten_end(one.message, _MESSAGE_LIMIT))
             for one in dated(judgements, demo.status.conditions, demo.generation, now)
         ),
-        jobs=jobs,
-        cron_jobs=cron_jobs,
+        jobs=tuple(sections.jobs),
+        cron_jobs=tuple(sections.cron_jobs),
+        log_shipping=sections.log_shipping,
+        service_discovery=sections.service_discovery,
         notifications=notifications,
         story=tuple(story),
     )
@@ -114,13 +156,31 @@ def invalid_status(told: Status, generation: int, error: InvalidSpecError, now: 
     )
 
 
-def shorten_end(text: str, limit: int) -> str:
-    """The beginning of the text in at most `limit` characters, marked where it was cut."""
-    return text if len(text) <= limit else text[: limit - 1] + "…"
+def _within_room(whole: Sections, taken: int) -> Sections:
+    """Cut logs and rows of nodes so that all fit."""
+    jobs, cron_jobs = _within_budget(whole.jobs, whole.cron_jobs, LOG_BUDGET)
+    shipping, discovery = whole.log_shipping, whole.service_discovery
+    if discovery is not None:
+        discovery = fit_rows(discovery, _AGENT_ROWS)
+    if shipping is not None:
+        rest = [jobs, cron_jobs, discovery, whole.notifications]
+        room = _ROOM - taken - sum(map(size_of, rest))
+        shipping = fit_rows(shipping, max(room, _LEAST_ROWS))
+        over = size_of([shipping.nodes, shipping.uncovered]) - room
+        if over > 0:
+            budget = max(LOG_BUDGET - over, _LEAST_LOGS)
+            jobs, cron_jobs = _within_budget(whole.jobs, whole.cron_jobs, budget)
+    return replace(
+        whole,
+        jobs=jobs,
+        cron_jobs=cron_jobs,
+        log_shipping=shipping,
+        service_discovery=discovery,
+    )
 
 
 def _within_budget(
-    jobs: Sequence[JobStatus], cron_jobs: Sequence[CronJobStatus]
+    jobs: Sequence[JobStatus], cron_jobs: Sequence[CronJobStatus], budget: int
 ) -> tuple[tuple[JobStatus, ...], tuple[CronJobStatus, ...]]:
     """Cut the logs so that all fit; the more there are, the shorter each."""
     cron_jobs = [_without_old_logs(cron_job) for cron_job in cron_jobs]
@@ -130,7 +190,7 @@ def _within_budget(
     for cron_job in cron_jobs:
         told += cron_job.runs
     count = sum(1 for one in told if one.log)
-    limit = min(LOG_LIMIT, LOG_BUDGET // count) if count else LOG_LIMIT
+    limit = min(LOG_LIMIT, budget // count) if count else LOG_LIMIT
     return (
         tuple(
             msgspec.structs.replace(

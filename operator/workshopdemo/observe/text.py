@@ -34,6 +34,11 @@ def shorten(text: str, limit: int) -> str:
     return CUT + tail
 
 
+def shorten_end(text: str, limit: int) -> str:
+    """The beginning of the text in at most `limit` characters, marked where it was cut."""
+    return text if len(text) <= limit else text[: limit - 1] + "…"
+
+
 def _cut(line: str) -> str:
     return line if len(line) <= MAX_LINE else line[: MAX_LINE - 1] + CUT
 
