@@ -27,6 +27,15 @@ ALERTS = {"name": "alerts", "inbox": {"dialect": "Alertmanager"}}
 INBOX = "http://inbox.test"
 
 
+async def look_and_tell(reconciler: Reconciler, key: DemoKey) -> float | None:
+    """Look at a demo, and write the status that comes of it."""
+    try:
+        again = await reconciler.reconcile(key)
+    finally:
+        early = await reconciler.tell(key)
+    return min((wait for wait in (again, early) if wait is not None), default=None)
+
+
 class SilentCourier:
     """A courier for demos that tell nobody."""
 
@@ -35,6 +44,17 @@ class SilentCourier:
 
     def leave(self, _: str) -> None:
         """Nothing to end."""
+
+
+class NoSurveyor:
+    """A surveyor for demos that ship no logs."""
+
+    def offer(self, _: DemoKey, order: Any) -> None:
+        assert order is None, "nothing is to be counted"
+
+
+class NoDiscoverer(NoSurveyor):
+    """A discoverer for demos without agents."""
 
 
 @dataclass
@@ -118,6 +138,8 @@ class Operator:
             settings=settings,
             stories=story.load(),
             courier=self.courier,
+            surveyor=NoSurveyor(),  # type: ignore[arg-type]
+            discoverer=NoDiscoverer(),  # type: ignore[arg-type]
             wake=self.queue.wake,
             wake_to_tell=self.telling.wake,
             now=office.now,

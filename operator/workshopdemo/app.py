@@ -14,11 +14,14 @@ import kopf
 
 from workshopdemo import handlers, names, story
 from workshopdemo.addressbook import AddressBook
+from workshopdemo.agents import Agents
+from workshopdemo.aggregator import Aggregator
 from workshopdemo.cluster import Cache
 from workshopdemo.cluster.access import obstacles
 from workshopdemo.cluster.api import ApiServer
 from workshopdemo.cluster.port import Cluster
 from workshopdemo.courier import Courier, LineKey
+from workshopdemo.discoverer import Discoverer
 from workshopdemo.errors import ClusterError, DeadWatchError
 from workshopdemo.ledger import Ledger
 from workshopdemo.names import DemoKey
@@ -30,6 +33,7 @@ from workshopdemo.queue import WorkQueue
 from workshopdemo.reconcile import Reconciler
 from workshopdemo.settings import Settings
 from workshopdemo.surroundings import Surroundings
+from workshopdemo.surveyor import Surveyor
 
 logger = logging.getLogger(__name__)
 
@@ -42,6 +46,9 @@ _TELLING: Final = 4
 _LINES: Final = 2000
 """Lines of notifications that are served at the same time. One that waits for a slow receiver costs
 next to nothing; one that waits for its turn would be delayed by those who are slow."""
+
+_SURVEYS: Final = 8
+"""Demos whose lines are counted at the same time, and as many whose agents are asked."""
 
 _SIGNALS: Final = (signal.SIGTERM, signal.SIGINT)
 _KIND_PAUSE: Final = 1.0
@@ -59,12 +66,15 @@ async def run(settings: Settings) -> None:
     queue: WorkQueue[DemoKey] = WorkQueue(clock=loop.time, rng=rng)
     telling: WorkQueue[DemoKey] = WorkQueue(clock=loop.time, rng=rng)
     post = _PostOffice(cluster, cache, queue, settings, rng)
+    census = _Census(cluster, queue, rng)
     reconciler = Reconciler(
         cluster=cluster,
         cache=cache,
         settings=settings,
         stories=story.load(),
         courier=post.courier,
+        surveyor=census.surveyor,
+        discoverer=census.discoverer,
         wake=queue.wake,
         wake_to_tell=telling.wake,
         now=_now,
@@ -90,6 +100,7 @@ async def run(settings: Settings) -> None:
                 tasks.create_task(_resync(cluster, cache, queue, settings)),
                 tasks.create_task(_watch_access(cluster, settings, problems)),
                 tasks.create_task(post.run()),
+                tasks.create_task(census.run()),
             ]
             if await _await_kind(cluster):
                 await _run_kopf(settings, cache, queue)
@@ -98,6 +109,7 @@ async def run(settings: Settings) -> None:
     finally:
         await probes.stop()
         await post.close()
+        await census.close()
         await cluster.close()
 
 
@@ -151,6 +163,44 @@ class _PostOffice:
         """Let go of connections and threads."""
         await self._sender.close()
         self._resolver.close()
+
+
+class _Census:
+    """All that asks what runs in demos: lines of logs are counted, agents heard."""
+
+    def __init__(self, cluster: Cluster, queue: WorkQueue[DemoKey], rng: random.Random) -> None:
+        clock = asyncio.get_running_loop().time
+        self._surveys: WorkQueue[DemoKey] = WorkQueue(clock=clock, rng=rng)
+        self._rounds: WorkQueue[DemoKey] = WorkQueue(clock=clock, rng=rng)
+        self._aggregator = Aggregator()
+        self._agents = Agents()
+        self.discoverer = Discoverer(
+            queue=self._rounds,
+            cluster=cluster,
+            agents=self._agents,
+            wake=queue.wake,
+            clock=clock,
+            now=_now,
+        )
+        self.surveyor = Surveyor(
+            queue=self._surveys,
+            cluster=cluster,
+            counter=self._aggregator,
+            wake=queue.wake,
+            clock=clock,
+            now=_now,
+        )
+
+    async def run(self) -> None:
+        """Ask until cancelled."""
+        async with asyncio.TaskGroup() as tasks:
+            tasks.create_task(self._surveys.run(self.surveyor.serve, _SURVEYS))
+            tasks.create_task(self._rounds.run(self.discoverer.serve, _SURVEYS))
+
+    async def close(self) -> None:
+        """Let go of connections."""
+        await self._aggregator.close()
+        await self._agents.close()
 
 
 async def _await_kind(cluster: Cluster) -> bool:
@@ -280,6 +330,9 @@ async def _resync(
                 continue
             for kind in handlers.CHILD_KINDS:
                 await _forget_vanished(cluster, cache, queue, settings, kind)
+            nodes = cache.nodes()
+            listed = {node["metadata"]["name"] async for node in cluster.list_nodes()}
+            cache.forget_unlisted_nodes(nodes, listed)
             for key in cache.demos():
                 queue.wake(key)
 

@@ -1,6 +1,7 @@
 """Plan → cluster: apply what differs, remove what the plan no longer has."""
 
 import logging
+from typing import Final
 
 from workshopdemo import names
 from workshopdemo.cluster import Cache, Cluster
@@ -18,6 +19,19 @@ from workshopdemo.plan import (
     was_edited,
     went_by_ttl,
 )
+
+_PRUNED: Final = (
+    "ConfigMap",
+    "CronJob",
+    "DaemonSet",
+    "PersistentVolumeClaim",
+    "Role",
+    "RoleBinding",
+    "Service",
+    "ServiceAccount",
+    "StatefulSet",
+)
+"""Kinds of which only what the plan names may be there; Jobs have a history."""
 
 logger = logging.getLogger(__name__)
 
@@ -41,7 +55,7 @@ class Applier:
             except NotFoundError:
                 raise
             except ClusterError as error:
-                look.problems[intent.name] = error
+                look.problems[intent.kind, intent.name] = error
 
     async def _apply_one(self, look: Look, intent: Intent) -> None:
         demo, memory = look.demo, look.memory
@@ -91,7 +105,7 @@ class Applier:
             if names.JOB_LABEL in job.labels  # a CronJob's Jobs are its own to remove
         ]
         doomed = {("Job", name) for name in superfluous_jobs(plan, map(_pruning_facts, jobs))}
-        for kind in ("CronJob", "PersistentVolumeClaim"):
+        for kind in _PRUNED:
             existing = [child.name for child in self._cache.children(demo.uid, kind)]
             doomed |= {(kind, name) for name in superfluous(plan, kind, existing)}
         for kind, name in sorted(doomed):

@@ -72,3 +72,11 @@ class RefusedAddressError(WorkshopDemoError):
 
 class TargetConfigError(WorkshopDemoError):
     """What a target needs is not there; the sentence names it, and no secret."""
+
+
+class AggregatorError(WorkshopDemoError):
+    """The aggregator of logs did not answer as it should; the sentence says how, for a person."""
+
+
+class AgentError(WorkshopDemoError):
+    """A node's agent did not answer as it should; the sentence says how, for a person."""

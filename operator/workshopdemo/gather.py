@@ -3,31 +3,49 @@
 import asyncio
 from collections import defaultdict
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
-from dataclasses import replace
+from dataclasses import astuple, replace
 from datetime import datetime
 from typing import Any, Final
 
 from workshopdemo import names
 from workshopdemo.cluster import Cache, Cluster
+from workshopdemo.discoverer import Discoverer, DiscoveryOrder
 from workshopdemo.errors import ClusterError
 from workshopdemo.facts import Child
+from workshopdemo.logsql import emitter_query
 from workshopdemo.look import Look
-from workshopdemo.model import CronJob
+from workshopdemo.model import CronJob, LogShipping, LogShippingStatus
+from workshopdemo.names import DemoKey
 from workshopdemo.observe import (
     CronJobFacts,
+    DiscoveryFacts,
     JobFacts,
+    LogShippingFacts,
     LogWanted,
     Transition,
+    absences,
+    agent_pods,
+    asked_services,
+    bare_nodes,
+    emitter_pods,
+    is_ready,
+    is_settled,
     logs_wanted,
+    makes_no_pod,
     needs_events,
     needs_refusal,
     told_pods,
     told_run_pods,
 )
+from workshopdemo.plan import AGGREGATOR, EMITTER, NODE_AGENT, SHIPPER, LogShippingNames
+from workshopdemo.surveyor import Surveyor, SurveyOrder
 
 _LOG_READS: Final = 16
 """How many container logs are read at the same time, all demos together."""
 
+
+_REFUSAL_PAUSE: Final = 5.0
+"""The Events of a DaemonSet that lacks Pods are read so often: no watch tells of them."""
 
 _LAST_WORDS_PAUSE: Final = 1.0
 """A Pod that is being removed is read so often: it may be gone, log and all, when it has ended."""
@@ -36,9 +54,18 @@ _LAST_WORDS_PAUSE: Final = 1.0
 class Gatherer:
     """Gathers facts. What cannot be asked now is a trouble: it is told, and asked again later."""
 
-    def __init__(self, cluster: Cluster, cache: Cache, now: Callable[[], datetime]) -> None:
+    def __init__(
+        self,
+        cluster: Cluster,
+        cache: Cache,
+        surveyor: Surveyor,
+        discoverer: Discoverer,
+        now: Callable[[], datetime],
+    ) -> None:
         self._cluster = cluster
         self._cache = cache
+        self._surveyor = surveyor
+        self._discoverer = discoverer
         self._now = now
         self._log_reads = asyncio.Semaphore(_LOG_READS)
 
@@ -75,7 +102,7 @@ class Gatherer:
                 told=told.get(entry),
                 logs=look.memory.logs,
                 refusal=await self._refusal(look, live, own_pods),
-                problem=look.problems.get(name),
+                problem=look.problems.get(("Job", name)),
             )
         return facts
 
@@ -106,12 +133,119 @@ class Gatherer:
                 pods=own[entry.name],
                 told=told.get(entry.name),
                 logs=look.memory.logs,
-                problem=look.problems.get(name) or look.problems.get(manual_run),
+                problem=look.problems.get(("CronJob", name))
+                or look.problems.get(("Job", manual_run)),
                 mistake=plan.mistakes.get(entry.name),
             )
             events = await self._cron_job_events(look, entry, seen)
             facts[entry.name] = replace(seen, events=events)
         return facts
+
+    async def of_log_shipping(self, look: Look) -> LogShippingFacts | None:
+        """Facts of spec.logShipping; None if it is not there."""
+        demo, named = look.demo, look.plan.log_shipping
+        asked = demo.spec.log_shipping
+        if asked is None or named is None:
+            self._surveyor.offer(demo.key, None)
+            look.memory.absent.clear()
+            look.memory.shipping = None
+            return None
+        nodes = self._cache.nodes()
+        pods = {
+            component: _labelled(
+                names.COMPONENT_LABEL, component, self._cache.children(demo.uid, "Pod")
+            )
+            for component in (SHIPPER, EMITTER, AGGREGATOR)
+        }
+        daemon_set = self._cache.child(demo.uid, "DaemonSet", named.shipper)
+        absent = absences(nodes, pods[SHIPPER], pods[EMITTER], pods[AGGREGATOR])
+        look.memory.note_absent(absent, self._now())
+        order = self._survey_order(look, asked, named, pods)
+        return LogShippingFacts(
+            namespace=demo.namespace,
+            aggregator=named.aggregator if asked.destination.otlp_http is None else None,
+            nodes=nodes,
+            daemon_set=daemon_set,
+            shippers=pods[SHIPPER],
+            emitters=pods[EMITTER],
+            aggregators=pods[AGGREGATOR],
+            refusal=await self._daemon_set_refusal(look, daemon_set, pods[SHIPPER]),
+            absent=look.memory.absent,
+            survey=self._surveyor.offer(demo.key, order),
+            told=_told_shipping(look),
+            problem=_problem_of(look, astuple(named)),
+        )
+
+    def _survey_order(
+        self,
+        look: Look,
+        asked: LogShipping,
+        named: LogShippingNames,
+        pods: Mapping[str, Sequence[Child]],
+    ) -> SurveyOrder | None:
+        """What is still to be counted; None when all counts are settled."""
+        run, told = asked.emitter.run, _told_shipping(look)
+        knows = asked.destination.otlp_http is None
+        unsettled = [
+            emitter
+            for emitter in emitter_pods(pods[EMITTER])
+            if not is_settled(emitter, run, told, knows=knows)
+        ]
+        if not unsettled:
+            return None
+        addresses = [pod.status.get("podIP") for pod in pods[AGGREGATOR] if is_ready(pod)]
+        return SurveyOrder(
+            namespace=look.demo.namespace,
+            container=EMITTER,
+            emitters=tuple(unsettled),
+            run=run,
+            query=emitter_query(namespace=look.demo.namespace, daemon_set=named.emitter, run=run),
+            address=next((str(address) for address in addresses if address), None),
+            knows=knows,
+        )
+
+    async def of_service_discovery(self, look: Look) -> DiscoveryFacts | None:
+        """Facts of spec.serviceDiscovery; None if it is not there."""
+        demo, name = look.demo, look.plan.node_agent
+        if name is None:
+            self._discoverer.offer(demo.key, None)
+            look.memory.agentless.clear()
+            return None
+        nodes = self._cache.nodes()
+        pods = self._cache.children(demo.uid, "Pod")
+        agents = _labelled(names.COMPONENT_LABEL, NODE_AGENT, pods)
+        daemon_set = self._cache.child(demo.uid, "DaemonSet", name)
+        look.memory.note_agentless(bare_nodes(nodes, agents), self._now())
+        order = DiscoveryOrder(
+            namespace=demo.namespace,
+            agents=agent_pods(agents),
+            services=asked_services(self._cache.children(demo.uid, "Service")),
+            pods=frozenset(
+                (pod.name, str(pod.status.get("podIP", "")), is_ready(pod)) for pod in pods
+            ),
+        )
+        return DiscoveryFacts(
+            nodes=nodes,
+            agents=agents,
+            refusal=await self._daemon_set_refusal(look, daemon_set, agents),
+            absent=look.memory.agentless,
+            found=self._discoverer.offer(demo.key, order),
+            problem=_problem_of(look, (name,)),
+        )
+
+    async def _daemon_set_refusal(
+        self, look: Look, live: Child | None, pods: Sequence[Child]
+    ) -> str | None:
+        """Why the DaemonSet controller makes no Pod: only its Events say it."""
+        if live is None or not makes_no_pod(live, pods):
+            return None
+        look.again_in(_REFUSAL_PAUSE)
+        return _newest_refusal(await self._events_of(look, live))
+
+    def leave(self, key: DemoKey) -> None:
+        """The demo is gone."""
+        self._surveyor.offer(key, None)
+        self._discoverer.offer(key, None)
 
     async def _read_logs(
         self, look: Look, entries: Iterable[tuple[Sequence[Child], Collection[str]]]
@@ -143,7 +277,7 @@ class Gatherer:
         told = wanted.told(dict(zip(wanted.containers, texts, strict=True)))
         look.memory.remember(wanted, told)
         if not wanted.is_final:
-            look.look_again = _LAST_WORDS_PAUSE
+            look.again_in(_LAST_WORDS_PAUSE)
 
     async def _read_log(self, namespace: str, pod: str, container: str) -> str | None:
         async with self._log_reads:
@@ -153,10 +287,7 @@ class Gatherer:
         """Why the Job controller makes no Pod: only its Events say it."""
         if live is None or not needs_refusal(live, pods, self._now()):
             return None
-        events = await self._events_of(look, live)
-        refusals = [event for event in events if event.get("reason") == "FailedCreate"]
-        refusals.sort(key=lambda event: str(event.get("lastTimestamp")))
-        return str(refusals[-1].get("message")) if refusals else None
+        return _newest_refusal(await self._events_of(look, live))
 
     async def _cron_job_events(
         self, look: Look, entry: CronJob, seen: CronJobFacts
@@ -179,6 +310,34 @@ class Gatherer:
         except ClusterError as error:
             look.troubles.append(error)
             return []
+
+
+def _problem_of(look: Look, objects: Collection[str]) -> ClusterError | None:
+    """Why an object of a section's machinery could not be written; a Job may have the same name."""
+    problems = (
+        problem
+        for (kind, name), problem in look.problems.items()
+        if kind not in ("Job", "CronJob") and name in objects
+    )
+    return next(problems, None)
+
+
+def _told_shipping(look: Look) -> LogShippingStatus | None:
+    return look.memory.shipping or look.demo.status.log_shipping
+
+
+def _newest_refusal(events: Iterable[Mapping[str, Any]]) -> str | None:
+    """The refusal that is not out of date: an Event stays for an hour, whatever came after it."""
+
+    def order(event: Mapping[str, Any]) -> tuple[str, bool]:
+        refused = event.get("reason") == "FailedCreate"
+        return str(event.get("lastTimestamp") or event.get("eventTime") or ""), refused
+
+    told = [one for one in events if one.get("reason") in ("FailedCreate", "SuccessfulCreate")]
+    newest = max(told, key=order, default=None)
+    if newest is None or newest["reason"] != "FailedCreate":
+        return None
+    return str(newest.get("message"))
 
 
 def _note_removals(look: Look, pods: Iterable[Child]) -> None:

@@ -16,13 +16,24 @@ from workshopdemo.queue import WorkQueue
 
 _OURS: Any = {names.DEMO_UID_LABEL: kopf.PRESENT}
 CHILD_KINDS: Final = {
+    "ConfigMap": ("", "v1", "configmaps"),
     "CronJob": ("batch", "v1", "cronjobs"),
+    "DaemonSet": ("apps", "v1", "daemonsets"),
     "Job": ("batch", "v1", "jobs"),
     "PersistentVolumeClaim": ("", "v1", "persistentvolumeclaims"),
     "Pod": ("", "v1", "pods"),
+    "Role": ("rbac.authorization.k8s.io", "v1", "roles"),
+    "RoleBinding": ("rbac.authorization.k8s.io", "v1", "rolebindings"),
+    "Service": ("", "v1", "services"),
+    "ServiceAccount": ("", "v1", "serviceaccounts"),
+    "StatefulSet": ("apps", "v1", "statefulsets"),
 }
 """Kinds of children, as kopf names them: group, version, plural."""
 
+
+NODES: Final = ("", "v1", "nodes")
+NODE_SECTIONS: Final = ("logShipping", "serviceDiscovery")
+"""Sections of a demo's spec to which nodes matter."""
 
 CRDS: Final = ("apiextensions.k8s.io", "v1", "customresourcedefinitions")
 
@@ -41,6 +52,7 @@ def register(
             kind_gone.set()
 
     _register_demos(registry, cache, queue)
+    _register_nodes(registry, cache, queue)
     for kind, resource in CHILD_KINDS.items():
         _register_children(registry, cache, queue, kind, resource)
 
@@ -68,6 +80,30 @@ def _register_demos(
         if type == "DELETED":
             cache.remove_demo(key, meta["uid"])
         queue.wake(key)
+
+
+def _register_nodes(
+    registry: kopf.OperatorRegistry, cache: Cache, queue: WorkQueue[DemoKey]
+) -> None:
+    # Without an event handler kopf would not wait until the nodes are listed before others run.
+    @kopf.index(*NODES, registry=registry, id="nodes")
+    async def remember_node(body: kopf.Body, **_: Any) -> None:
+        if cache.put_node(body):
+            wake_all()
+
+    @kopf.on.event(*NODES, registry=registry, id="wake-by-node")
+    async def wake_by_node(
+        type: str,  # noqa: A002 - kopf names it so
+        meta: kopf.Meta,
+        **_: Any,
+    ) -> None:
+        if type == "DELETED":
+            cache.remove_node(meta["name"])
+            wake_all()
+
+    def wake_all() -> None:
+        for key in cache.demos_with(*NODE_SECTIONS) if cache.is_complete else ():
+            queue.wake(key)
 
 
 def _register_children(

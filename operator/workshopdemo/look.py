@@ -1,12 +1,13 @@
 """One look at a demo: what it is about, and what comes up on the way."""
 
-from collections.abc import Collection
+from collections.abc import Collection, Iterable
 from dataclasses import dataclass, field
+from datetime import datetime
 from typing import Any
 
 from workshopdemo.errors import ClusterError
-from workshopdemo.model import Status, WorkshopDemo
-from workshopdemo.observe import LogWanted, Transition
+from workshopdemo.model import LogShippingStatus, Status, WorkshopDemo
+from workshopdemo.observe import Absence, LogWanted, Transition
 from workshopdemo.plan import Plan
 
 
@@ -44,6 +45,15 @@ class Memory:
     checked: dict[str, tuple[int, str]] = field(default_factory=dict)
     """Version and intent of each child that was found to be as planned, by its UID."""
 
+    absent: dict[Absence, datetime] = field(default_factory=dict)
+    """What log shipping has no Pod for, and since when that was seen."""
+
+    shipping: LogShippingStatus | None = None
+    """What was last seen of log shipping: of very many nodes, the status has not all rows."""
+
+    agentless: dict[str, datetime] = field(default_factory=dict)
+    """Nodes without an agent, and since when that was seen."""
+
     demo_uid: str | None = None
     """Whose it is."""
 
@@ -67,6 +77,14 @@ class Memory:
         if wanted.is_final:
             self.whole.add(wanted.pod_uid)
 
+    def note_absent(self, absent: Iterable[Absence], now: datetime) -> None:
+        """Keep since when each of these is absent, and forget what is there again."""
+        self.absent = {what: self.absent.get(what, now) for what in absent}
+
+    def note_agentless(self, nodes: Iterable[str], now: datetime) -> None:
+        """The same of nodes without an agent."""
+        self.agentless = {node: self.agentless.get(node, now) for node in nodes}
+
     def gone(self, uids: Collection[str]) -> frozenset[str]:
         """Children that something is known of, other than these."""
         known = self.logs.keys() | self.checked.keys() | self.whole | self.removed
@@ -88,17 +106,22 @@ class Look:
     demo: WorkshopDemo
     plan: Plan
     memory: Memory
-    problems: dict[str, ClusterError] = field(default_factory=dict)
-    """Why a child could not be written, by its name: told on the status."""
+    problems: dict[tuple[str, str], ClusterError] = field(default_factory=dict)
+    """Why a child could not be written, by its kind and name: told on the status."""
 
     troubles: list[ClusterError] = field(default_factory=list)
     """What else could not be done or asked now: it is logged, and tried again."""
 
     look_again: float | None = None
-    """Seconds until a Pod that is being removed may have said more."""
+    """Seconds until something is known that no watch tells of; see `again_in`."""
 
     events: list[Transition] = field(default_factory=list)
     """What was done that the status does not tell."""
+
+    def again_in(self, seconds: float) -> None:
+        """Look again in so many seconds, or earlier if that was asked before."""
+        if self.look_again is None or seconds < self.look_again:
+            self.look_again = seconds
 
     def raise_if_retriable(self) -> None:
         """Ask for another look soon, if time may heal what went wrong.

@@ -14,16 +14,18 @@ from workshopdemo.announce import Announcer
 from workshopdemo.apply import Applier
 from workshopdemo.cluster import Cache, Cluster
 from workshopdemo.courier import Courier
+from workshopdemo.discoverer import Discoverer
 from workshopdemo.errors import ClusterError, InvalidSpecError, NotFoundError
 from workshopdemo.gather import Gatherer
 from workshopdemo.look import Draft, Look, Memory
 from workshopdemo.model import Story, WorkshopDemo, parse, parse_status
 from workshopdemo.names import DemoKey
 from workshopdemo.observe import invalid_status, observe, status_of
-from workshopdemo.plan import Plan, build
+from workshopdemo.plan import NODE_AGENT, SHIPPER, Plan, build
 from workshopdemo.scenarios import cron_scenario_of, scenario_of
 from workshopdemo.settings import Settings
 from workshopdemo.story import Stories
+from workshopdemo.surveyor import Surveyor
 from workshopdemo.tell import Teller
 
 logger = logging.getLogger(__name__)
@@ -49,6 +51,8 @@ class Reconciler:
         settings: Settings,
         stories: Stories,
         courier: Courier,
+        surveyor: Surveyor,
+        discoverer: Discoverer,
         wake: Callable[[DemoKey, float], None],
         wake_to_tell: Callable[[DemoKey, float], None],
         now: Callable[[], datetime],
@@ -62,6 +66,8 @@ class Reconciler:
             settings: of the operator.
             stories: of every concept.
             courier: sends notifications.
+            surveyor: counts the lines of logs.
+            discoverer: asks the agents of nodes.
             wake: asks for a look at a demo in so many seconds, see `reconcile`.
             wake_to_tell: asks that its status be written in so many seconds, see `tell`.
             now: the time of day.
@@ -75,7 +81,7 @@ class Reconciler:
         self._now = now
         self._clock = clock
         self._applier = Applier(cluster, cache)
-        self._gatherer = Gatherer(cluster, cache, now)
+        self._gatherer = Gatherer(cluster, cache, surveyor, discoverer, now)
         self._announcer = Announcer(courier, now)
         interval = settings.status_interval_seconds
         self._teller = Teller(cluster, cache, interval=interval, now=now, clock=clock)
@@ -93,6 +99,7 @@ class Reconciler:
             memory = self._memories.pop(key, None)
             if memory is not None and memory.demo_uid is not None:
                 self._announcer.leave(memory.demo_uid)
+                self._gatherer.leave(key)
             return None
         memory = self._memories[key]
         if memory.leave_until > self._clock():
@@ -160,10 +167,14 @@ class Reconciler:
         await self._applier.prune(look)
         jobs = await self._gatherer.of_jobs(look)
         cron_jobs = await self._gatherer.of_cron_jobs(look)
+        log_shipping = await self._gatherer.of_log_shipping(look)
+        discovery = await self._gatherer.of_service_discovery(look)
         for event in look.events:
             await self._teller.post(metadata, event)
         story = self._story(demo, look.plan)
-        seen = observe(demo, jobs, cron_jobs, self._now())
+        now = self._now()
+        seen = observe(demo, jobs, cron_jobs, now, log_shipping, discovery_facts=discovery)
+        memory.shipping = seen.log_shipping
         seen, notifications = self._announcer.announce(demo, seen)
         draft = Draft(
             metadata=metadata,
@@ -203,5 +214,10 @@ class Reconciler:
         for entry in demo.spec.cron_jobs:
             places = {"cronjob": plan.cron_jobs[entry.name]}
             shown.setdefault(cron_scenario_of(entry).story, places)
+        if plan.node_agent is not None:
+            shown["daemonset"] = {"daemonset": plan.node_agent, "component": NODE_AGENT}
+        if plan.log_shipping is not None:
+            places = {"daemonset": plan.log_shipping.shipper, "component": SHIPPER}
+            shown["daemonset"] = places
         common = {"namespace": demo.namespace, "demo": demo.name}
         return [self._stories[key].short(common | places) for key, places in shown.items()]

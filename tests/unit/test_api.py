@@ -102,6 +102,22 @@ def test_a_refusal_has_one_meaning(
     assert "cannot apply Job j" in str(raised.value)
 
 
+def test_only_slices_of_the_services_asked_for_are_listed(answer: dict[str, Any]) -> None:
+    asked: list[httpx2.URL] = []
+
+    def respond(request: httpx2.Request) -> httpx2.Response:
+        asked.append(request.url)
+        piece = {"metadata": {"name": "web-x"}, "endpoints": []}
+        return httpx2.Response(200, json={"metadata": {}, "items": [piece]})
+
+    answer["response"] = respond
+    found = asyncio.run(api.ApiServer().list_endpoint_slices("room", ["web", "db"]))
+    assert [piece["metadata"]["name"] for piece in found] == ["web-x"]
+    (url,) = asked
+    assert url.path == "/apis/discovery.k8s.io/v1/namespaces/room/endpointslices"
+    assert url.params["labelSelector"] == "kubernetes.io/service-name in (db,web)"
+
+
 def test_an_event_that_is_there_already_is_not_posted_anew(answer: dict[str, Any]) -> None:
     event = {
         "apiVersion": "v1",

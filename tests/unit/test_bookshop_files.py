@@ -20,6 +20,8 @@ PLACES = {
     "job": "bookshop-x-abcdef",
     # As long as a CronJob's name can be.
     "cronjob": "bookshop-" + 43 * "x",
+    "daemonset": "bookshop-log-shipper",
+    "component": "log-shipper",
 }
 JOB_NAME_LIMIT = 63
 
@@ -72,10 +74,27 @@ def test_a_demo_takes_the_busybox_that_a_new_cluster_has(demo_file: Path) -> Non
     assert images == {pins["images"]["busybox"].format(**pins["versions"])}
 
 
-def test_a_demo_brings_its_namespace_which_is_restricted(demo_file: Path) -> None:
+def test_a_demo_brings_its_namespace_as_all_others_have_it(demo_file: Path) -> None:
+    """Else the one that is applied last would take away what another one needs."""
     namespace, demo = yaml.safe_load_all(demo_file.read_text())
-    assert namespace["metadata"]["labels"] == {"pod-security.kubernetes.io/enforce": "restricted"}
+    assert namespace["metadata"]["labels"] == {
+        "pod-security.kubernetes.io/enforce": "privileged",
+        "pod-security.kubernetes.io/warn": "restricted",
+    }
     assert demo["metadata"]["namespace"] == namespace["metadata"]["name"] == "workshop"
+
+
+def test_the_lesson_on_daemonsets_tells_the_defaults() -> None:
+    """It says that what stands there is what one gets without."""
+    (version,) = yaml.safe_load(CRD.read_text())["spec"]["versions"]
+    spec = version["schema"]["openAPIV3Schema"]["properties"]["spec"]["properties"]
+    fields = spec["logShipping"]["properties"]
+    told = demo_in(ROOT / "deploy/demos/03-daemonsets.yaml")["spec"]["logShipping"]
+    emitter = {name: part["default"] for name, part in fields["emitter"]["properties"].items()}
+    assert told["emitter"] == emitter
+    for name in ("tolerateControlPlane", "retention", "storage"):
+        assert told[name] == fields[name]["default"]
+    assert (told["tolerations"], told["nodeSelector"]) == ([], {})
 
 
 def test_demos_can_be_applied_together() -> None:

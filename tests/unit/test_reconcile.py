@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from office import SilentCourier
+from office import NoDiscoverer, NoSurveyor, SilentCourier, look_and_tell
 from support import NOW, SETTINGS, CrashError, FakeCluster, demo_body, pod_body
 from workshopdemo import story
 from workshopdemo.cluster import Cache
@@ -42,6 +42,8 @@ class World:
             settings=self.settings,
             stories=story.load(),
             courier=SilentCourier(),  # type: ignore[arg-type]
+            surveyor=NoSurveyor(),  # type: ignore[arg-type]
+            discoverer=NoDiscoverer(),  # type: ignore[arg-type]
             wake=lambda *_: None,
             wake_to_tell=lambda *_: None,
             now=lambda: NOW + timedelta(seconds=self.seconds),
@@ -59,15 +61,7 @@ class World:
 
     def look(self, key: DemoKey) -> float | None:
         """Look, and write the status that comes of it."""
-
-        async def look_and_tell() -> float | None:
-            try:
-                again = await self.reconciler.reconcile(key)
-            finally:
-                early = await self.reconciler.tell(key)
-            return min((wait for wait in (again, early) if wait is not None), default=None)
-
-        return asyncio.run(look_and_tell())
+        return asyncio.run(look_and_tell(self.reconciler, key))
 
     def settle(self, key: DemoKey) -> None:
         for _ in range(5):

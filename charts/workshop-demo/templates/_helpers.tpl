@@ -60,15 +60,36 @@ missing one is named in the operator's log and on /readyz.
 - apiGroups: [batch]
   resources: [cronjobs]
   verbs: [get, list, watch, create, patch, delete]
-# The volume with the bookshop's database, where a demo has one; its name is plain too.
-- apiGroups: [""]
-  resources: [persistentvolumeclaims]
+# What ships a demo's logs from each node, and what keeps them; likewise.
+- apiGroups: [apps]
+  resources: [daemonsets, statefulsets]
   verbs: [get, list, watch, create, patch, delete]
-# Each attempt of a Job is a Pod: its node, its exit code, why it cannot start.
+# The configuration of the former, the address of the latter, and volumes: the logs' and the one with
+# the bookshop's database. Their names are plain too.
+- apiGroups: [""]
+  resources: [configmaps, services, persistentvolumeclaims]
+  verbs: [get, list, watch, create, patch, delete]
+# Who a demo's node agents are, and what they may do: list and watch the Pods of their namespace, no
+# more. The API server lets the operator grant only what it may do itself, in the same namespace; so it
+# has neither `bind` nor `escalate`.
+- apiGroups: [""]
+  resources: [serviceaccounts]
+  verbs: [get, list, watch, create, patch, delete]
+- apiGroups: [rbac.authorization.k8s.io]
+  resources: [roles, rolebindings]
+  verbs: [get, list, watch, create, patch, delete]
+# Where the cluster itself finds the Pods of a demo's Services, to be compared with what the node agents
+# know. Only read.
+- apiGroups: [discovery.k8s.io]
+  resources: [endpointslices]
+  verbs: [list]
+# Each attempt of a Job is a Pod: its node, its exit code, why it cannot start. So is what runs on each
+# node.
 - apiGroups: [""]
   resources: [pods]
   verbs: [list, watch]
-# The last lines of each attempt, which outlive its Pod on the demo's status.
+# The last lines of each attempt, which outlive its Pod on the demo's status; and how many lines were
+# written on each node, by which the shipping of logs is proved.
 - apiGroups: [""]
   resources: [pods/log]
   verbs: [get]

@@ -15,7 +15,16 @@ REQUIRED: Final = (
         for group, resource in (
             ("batch", "jobs"),
             ("batch", "cronjobs"),
+            ("apps", "daemonsets"),
+            ("apps", "statefulsets"),
+            ("", "configmaps"),
             ("", "persistentvolumeclaims"),
+            ("", "services"),
+            ("", "serviceaccounts"),
+            # What these let a node agent do, the operator may do itself: else the API server would
+            # not let it grant it.
+            ("rbac.authorization.k8s.io", "roles"),
+            ("rbac.authorization.k8s.io", "rolebindings"),
         )
         # get: before the first write, whether the name is somebody else's; and of what the ledger
         # of notifications is written on, when somebody else has written meanwhile.
@@ -25,6 +34,7 @@ REQUIRED: Final = (
     Access("get", "", "pods/log"),
     *(Access(verb, "", "events") for verb in ("list", "create")),
     Access("get", "", "secrets"),
+    Access("list", "discovery.k8s.io", "endpointslices"),
 )
 """Every verb the operator uses on demos and their children; the chart grants these (a test)."""
 
@@ -34,8 +44,8 @@ DISCOVERY: Final = (
         Access(verb, "apiextensions.k8s.io", "customresourcedefinitions")
         for verb in ("list", "watch")
     ),
-    # Their addresses: no notification may go there.
-    Access("list", "", "nodes"),
+    # Their addresses: no notification may go there. And whether each is covered by a DaemonSet.
+    *(Access(verb, "", "nodes") for verb in ("list", "watch")),
 )
 """Cluster-wide in any case."""
 

@@ -1,7 +1,7 @@
 """The API server through lightkube."""
 
 import re
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Collection, Iterator
 from contextlib import contextmanager, suppress
 from typing import Any, Final
 
@@ -38,8 +38,15 @@ LOG_LINES: Final = (10, 3, 1)
 LOG_BYTES: Final = 16 * 1024
 """Read at most so much of a container's log: a single line may be megabytes long."""
 
+NEWEST_LINES: Final = 8
+NEWEST_BYTES: Final = 64 * 1024
+"""Read at most so much where only the newest lines count."""
+
 _NO_LOG: Final = re.compile(r"unable to retrieve container logs for \w+://[0-9a-f]+\s*")
 """What the kubelet gives as the log, with HTTP 200, when the container is gone already."""
+
+_SERVICE_LABEL: Final = "kubernetes.io/service-name"
+"""On each EndpointSlice: the Service that it is of."""
 
 _CHUNK: Final = 500
 
@@ -73,6 +80,34 @@ class _Pod(GenericNamespacedResource):
     _api_info = create_api_info("", "v1", "Pod", "pods")
 
 
+class _ConfigMap(GenericNamespacedResource):
+    _api_info = create_api_info("", "v1", "ConfigMap", "configmaps")
+
+
+class _DaemonSet(GenericNamespacedResource):
+    _api_info = create_api_info("apps", "v1", "DaemonSet", "daemonsets")
+
+
+class _StatefulSet(GenericNamespacedResource):
+    _api_info = create_api_info("apps", "v1", "StatefulSet", "statefulsets")
+
+
+class _Service(GenericNamespacedResource):
+    _api_info = create_api_info("", "v1", "Service", "services")
+
+
+class _ServiceAccount(GenericNamespacedResource):
+    _api_info = create_api_info("", "v1", "ServiceAccount", "serviceaccounts")
+
+
+class _Role(GenericNamespacedResource):
+    _api_info = create_api_info("rbac.authorization.k8s.io", "v1", "Role", "roles")
+
+
+class _RoleBinding(GenericNamespacedResource):
+    _api_info = create_api_info("rbac.authorization.k8s.io", "v1", "RoleBinding", "rolebindings")
+
+
 class _Secret(GenericNamespacedResource):
     _api_info = create_api_info("", "v1", "Secret", "secrets")
 
@@ -104,11 +139,18 @@ class _DemoStatus(GenericNamespacedStatus):
 
 
 _KINDS: Final[dict[str, Any]] = {
+    "ConfigMap": _ConfigMap,
     "CronJob": _CronJob,
+    "DaemonSet": _DaemonSet,
     "Job": _Job,
     "PersistentVolumeClaim": _Claim,
     "Pod": _Pod,
+    "Role": _Role,
+    "RoleBinding": _RoleBinding,
     "Secret": _Secret,
+    "Service": _Service,
+    "ServiceAccount": _ServiceAccount,
+    "StatefulSet": _StatefulSet,
 }
 
 
@@ -198,23 +240,28 @@ class ApiServer:
     async def pod_log(self, namespace: str, pod: str, container: str) -> str | None:
         """See `Cluster.pod_log`."""
         for lines in LOG_LINES:
-            log = await self._read_log(namespace, pod, container, lines)
+            limits = {"tailLines": lines, "limitBytes": LOG_BYTES}
+            log = await self._read_log(namespace, pod, container, limits)
             # limitBytes keeps the beginning of what tailLines gives: with a long line among the
             # last ones, it is the end that is missing.
             if log is None or len(log) < LOG_BYTES:
                 break
-        if log is None:
-            return None
-        text = log.decode("utf-8", errors="replace")
-        return None if _NO_LOG.fullmatch(text) else text
+        return _text(log)
 
-    async def _read_log(self, namespace: str, pod: str, container: str, lines: int) -> bytes | None:
+    async def newest_log_lines(self, namespace: str, pod: str, container: str) -> str | None:
+        """See `Cluster.newest_log_lines`."""
+        limits = {"tailLines": NEWEST_LINES, "limitBytes": NEWEST_BYTES, "timestamps": True}
+        return _text(await self._read_log(namespace, pod, container, limits))
+
+    async def _read_log(
+        self, namespace: str, pod: str, container: str, limits: dict[str, Any]
+    ) -> bytes | None:
         request = self._requests.prepare_request(
             "get",
             PodLog,
             name=pod,
             namespace=namespace,
-            params={"container": container, "tailLines": lines, "limitBytes": LOG_BYTES},
+            params={"container": container} | limits,
         )
         try:
             with _translated(f"read the log of Pod {pod}"):
@@ -231,6 +278,15 @@ class ApiServer:
         with _translated("list Events"):
             found = self._client.list(_Event, namespace=namespace, fields=fields)
             return [dict(event) async for event in found]
+
+    async def list_endpoint_slices(self, namespace: str, services: Collection[str]) -> list[Object]:
+        """See `Cluster.list_endpoint_slices`."""
+        labels = {_SERVICE_LABEL: sorted(services)}
+        with _translated("list EndpointSlices"):
+            found = self._client.list(
+                _EndpointSlice, namespace=namespace, labels=labels, chunk_size=_CHUNK
+            )
+            return [dict(piece) async for piece in found]
 
     async def list_children(self, kind: str, namespace: str | None) -> AsyncIterator[Object]:
         """See `Cluster.list_children`."""
@@ -269,13 +325,17 @@ class ApiServer:
             async for body in found:
                 yield dict(body)
 
+    async def list_nodes(self) -> AsyncIterator[Object]:
+        """See `Cluster.list_nodes`."""
+        with _translated("list Nodes"):
+            async for node in self._client.list(_Node, chunk_size=_CHUNK):
+                yield dict(node)
+
     async def machine_addresses(self) -> list[str]:
         """See `Cluster.machine_addresses`."""
-        with _translated("list Nodes"):
-            nodes = [node async for node in self._client.list(_Node, chunk_size=_CHUNK)]
         found = [
             address["address"]
-            for node in nodes
+            async for node in self.list_nodes()
             for address in (node.get("status") or {}).get("addresses") or ()
             if address["type"] in ("InternalIP", "ExternalIP")
         ]
@@ -301,6 +361,13 @@ class ApiServer:
             response = await self._http.get(path)
             self._requests.raise_for_status(response)
             return dict(response.json())
+
+
+def _text(log: bytes | None) -> str | None:
+    if log is None:
+        return None
+    text = log.decode("utf-8", errors="replace")
+    return None if _NO_LOG.fullmatch(text) else text
 
 
 def _connect() -> AsyncClient:

@@ -10,7 +10,7 @@ from collections.abc import Iterable, Mapping
 from typing import Any
 
 from workshopdemo import names
-from workshopdemo.facts import Child, Object, child_of
+from workshopdemo.facts import Child, Node, Object, child_of, node_of
 from workshopdemo.names import DemoKey
 
 
@@ -21,6 +21,7 @@ class Cache:
         self._demos: dict[DemoKey, Object] = {}
         self._children: dict[str, dict[tuple[str, str], Child]] = defaultdict(dict)
         self._buried: dict[str, dict[str, Child]] = defaultdict(dict)
+        self._nodes: dict[str, Node] = {}
         self.is_complete = False
         """Whether every kind has been listed once: before that, missing means nothing."""
 
@@ -110,6 +111,35 @@ class Cache:
             for family in self._children.values()
             for (of_kind, _), child in family.items()
             if of_kind == kind
+        ]
+
+    def put_node(self, body: Mapping[str, Any]) -> bool:
+        """Remember a node; says whether anything about it is news, which its heartbeat is not."""
+        node = node_of(body)
+        is_news = self._nodes.get(node.name) != node
+        self._nodes[node.name] = node
+        return is_news
+
+    def remove_node(self, name: str) -> None:
+        """Forget a node that is gone."""
+        self._nodes.pop(name, None)
+
+    def forget_unlisted_nodes(self, known: Iterable[Node], listed: set[str]) -> None:
+        """Forget nodes that a list of the API server, begun after `known`, no longer has."""
+        for node in known:
+            if node.name not in listed:
+                self.remove_node(node.name)
+
+    def nodes(self) -> list[Node]:
+        """The nodes of the cluster, by name."""
+        return sorted(self._nodes.values(), key=lambda node: node.name)
+
+    def demos_with(self, *sections: str) -> list[DemoKey]:
+        """Keys of demos whose spec has one of these sections."""
+        return [
+            key
+            for key, body in self._demos.items()
+            if not (body.get("spec") or {}).keys().isdisjoint(sections)
         ]
 
     def forget_unlisted(self, known: Iterable[Child], listed: set[str]) -> list[DemoKey]:

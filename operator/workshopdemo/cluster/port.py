@@ -1,6 +1,6 @@
 """What the operator asks of the API server. All else is the adapter's business."""
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Collection
 from dataclasses import dataclass
 from typing import Any, Final, Protocol
 
@@ -62,8 +62,16 @@ class Cluster(Protocol):
     async def pod_log(self, namespace: str, pod: str, container: str) -> str | None:
         """The end of a container's log; None where there is nothing to read any more."""
 
+    async def newest_log_lines(self, namespace: str, pod: str, container: str) -> str | None:
+        """The newest few lines of a container's log, each after the kubelet's time of it; None
+        where there is nothing to read.
+        """
+
     async def list_events(self, namespace: str, **about: str) -> list[Object]:
         """The Events about objects; `about` are fields of involvedObject, such as uid or kind."""
+
+    async def list_endpoint_slices(self, namespace: str, services: Collection[str]) -> list[Object]:
+        """All EndpointSlices of these Services; at least one must be named."""
 
     def list_children(self, kind: str, namespace: str | None) -> AsyncIterator[Object]:
         """All children of that kind, of all demos; `None` is all namespaces."""
@@ -73,6 +81,9 @@ class Cluster(Protocol):
 
     def list_demos(self, namespace: str | None) -> AsyncIterator[Object]:
         """All demos; `None` is all namespaces."""
+
+    def list_nodes(self) -> AsyncIterator[Object]:
+        """All nodes."""
 
     async def machine_addresses(self) -> list[str]:
         """IP addresses of the cluster's nodes and of its API servers."""

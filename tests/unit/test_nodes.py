@@ -1,0 +1,198 @@
+"""Nodes: what about them is news, and to whom."""
+
+import asyncio
+import random
+from collections.abc import Awaitable, Callable
+from typing import Any
+
+import kopf
+import pytest
+
+from logshipping import GPU, node_body, part_body
+from support import SETTINGS, FakeCluster, FakeTimeLoop, demo_body
+from workshopdemo import app, handlers
+from workshopdemo.cluster import Cache
+from workshopdemo.names import DemoKey
+from workshopdemo.queue import WorkQueue
+
+CI = {"name": "ci", "scenario": "CIPipeline"}
+WITH = DemoKey("workshop", "with-logs")
+WITHOUT = DemoKey("workshop", "without")
+
+
+class Wakes(WorkQueue[DemoKey]):
+    """A queue that only writes down who is woken."""
+
+    def __init__(self) -> None:
+        super().__init__(clock=lambda: 0.0, rng=random.Random(1))
+        self.woken: list[DemoKey] = []
+
+    def wake(self, key: DemoKey, after: float = 0.0) -> None:
+        self.woken.append(key)
+
+
+class Watch:
+    """kopf's side of the handlers: an event goes to the index first, then to the event handler."""
+
+    def __init__(self) -> None:
+        self.cache = Cache()
+        self.queue = Wakes()
+        self.gone = asyncio.Event()
+        registry = kopf.OperatorRegistry()
+        handlers.register(registry, self.cache, self.queue, self.gone)
+        self.index = {
+            str(one.id): _awaited(one.fn) for one in registry._indexing.get_all_handlers()
+        }
+        self.events = {
+            str(one.id): _awaited(one.fn) for one in registry._watching.get_all_handlers()
+        }
+
+    def tell(self, what: str, index: str, kind: str | None, body: dict[str, Any]) -> list[DemoKey]:
+        """Tell of an object as a watch does; gives who is woken. Type None is of the first list."""
+        self.queue.woken = []
+
+        async def deliver() -> None:
+            told: Any = {"body": body, "meta": _Meta(body["metadata"]), "type": kind}
+            if kind != "DELETED":
+                await self.index[index](**told)
+            await self.events[what](**told)
+
+        asyncio.run(deliver())
+        return self.queue.woken
+
+    def node(self, body: dict[str, Any], kind: str | None = "MODIFIED") -> list[DemoKey]:
+        return self.tell("wake-by-node", "nodes", kind, body)
+
+    def demo(self, body: dict[str, Any], kind: str | None = "MODIFIED") -> list[DemoKey]:
+        return self.tell("wake-demo", "demos", kind, body)
+
+
+def _awaited(handler: Any) -> Callable[..., Awaitable[None]]:
+    return handler  # type: ignore[no-any-return]
+
+
+class _Meta(dict[str, Any]):
+    @property
+    def labels(self) -> dict[str, str]:
+        return dict(self.get("labels") or {})
+
+
+@pytest.fixture
+def watch() -> Watch:
+    watch = Watch()
+    watch.demo(demo_body(log_shipping={}, name="with-logs"), None)
+    watch.demo(demo_body(CI, name="without", uid="2"), None)
+    watch.node(node_body("worker-1", labels={"disk": "ssd"}), None)
+    return watch
+
+
+def test_a_heartbeat_wakes_nobody(watch: Watch) -> None:
+    for beat in range(1, 5):
+        body = node_body("worker-1", labels={"disk": "ssd"}, heartbeat=beat * 10)
+        body["metadata"]["resourceVersion"] = str(beat)
+        body["status"]["images"] = [{"names": ["x"], "sizeBytes": beat}]
+        body["metadata"]["annotations"] = {"volumes": str(beat)}
+        assert watch.node(body) == []
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"labels": {"disk": "hdd"}},
+        {"labels": {}},
+        {"labels": {"disk": "ssd"}, "ready": False},
+        {"labels": {"disk": "ssd"}, "cordoned": True},
+    ],
+)
+def test_what_decides_coverage_wakes_demos_that_ship_logs_and_no_others(
+    watch: Watch, change: dict[str, Any]
+) -> None:
+    assert watch.node(node_body("worker-1", **change)) == [WITH]
+    assert watch.node(node_body("worker-1", **change)) == [], "once"
+    assert watch.node(node_body("worker-1", labels={"disk": "ssd"})) == [WITH], "and back"
+
+
+def test_a_taint_is_news_and_its_place_in_the_list_is_not(watch: Watch) -> None:
+    other = {"key": "a", "effect": "NoExecute"}
+    labels = {"disk": "ssd"}
+    assert watch.node(node_body("worker-1", GPU, other, labels=labels)) == [WITH]
+    assert watch.node(node_body("worker-1", other, GPU, labels=labels)) == []
+    timed = other | {"timeAdded": "2026-03-02T09:00:00Z"}
+    assert watch.node(node_body("worker-1", timed, GPU, labels=labels)) == []
+    assert watch.node(node_body("worker-1", GPU, labels=labels)) == [WITH]
+
+
+def test_a_node_that_comes_or_goes_is_news(watch: Watch) -> None:
+    assert watch.node(node_body("worker-2"), "ADDED") == [WITH]
+    assert [one.name for one in watch.cache.nodes()] == ["worker-1", "worker-2"]
+    assert watch.node(node_body("worker-2"), "DELETED") == [WITH]
+    assert [one.name for one in watch.cache.nodes()] == ["worker-1"]
+    assert watch.node(node_body("worker-2"), "ADDED") == [WITH], "and when it comes again"
+
+
+def test_before_everything_is_listed_nobody_is_woken() -> None:
+    watch = Watch()
+    watch.cache.put_demo(demo_body(log_shipping={}, name="with-logs"))
+    assert watch.node(node_body("worker-1"), None) == []
+
+
+def test_a_demo_that_ships_logs_no_more_is_not_woken(watch: Watch) -> None:
+    body = demo_body(CI, name="with-logs")
+    body["metadata"]["resourceVersion"] = "2"
+    watch.demo(body)
+    assert watch.node(node_body("worker-1", ready=False)) == []
+
+
+def test_a_pod_of_log_shipping_wakes_its_demo_alone(watch: Watch) -> None:
+    body = part_body("log-shipper", "worker-1")
+    body["metadata"]["labels"]["workshopdemo.dev/demo"] = "with-logs"
+    assert watch.tell("wake-by-Pod", "children-Pod", "ADDED", body) == [WITH]
+
+
+@pytest.mark.parametrize("kind", list(handlers.CHILD_KINDS))
+def test_every_kind_of_child_is_remembered_and_forgotten(watch: Watch, kind: str) -> None:
+    body = part_body("log-shipper", "worker-1")
+    assert watch.tell(f"wake-by-{kind}", f"children-{kind}", "ADDED", body)
+    assert len(watch.cache.children("demo-uid-1", kind)) == 1
+    assert watch.tell(f"wake-by-{kind}", f"children-{kind}", "DELETED", body)
+    assert watch.cache.children("demo-uid-1", kind) == []
+
+
+def test_nodes_that_went_while_a_watch_was_broken_are_forgotten_by_the_resync() -> None:
+    cache, queue = Cache(), Wakes()
+    cluster = FakeCluster(cache)
+    key = cluster.add_demo(demo_body(log_shipping={}))
+    for name in ("stays", "went"):
+        cache.put_node(node_body(name))
+    cluster.objects["Node", "", "stays"] = node_body("stays")
+    cache.is_complete = True
+
+    async def story() -> None:
+        resync = asyncio.create_task(app._resync(cluster, cache, queue, SETTINGS))
+        await asyncio.sleep(SETTINGS.resync_seconds + 30)
+        cache.put_node(node_body("came"))  # its watch tells of it; the list was made before
+        resync.cancel()
+        await asyncio.gather(resync, return_exceptions=True)
+
+    loop = FakeTimeLoop()
+    try:
+        loop.run_until_complete(story())
+    finally:
+        loop.close()
+    assert [one.name for one in cache.nodes()] == ["came", "stays"]
+    assert key in queue.woken
+
+
+def test_a_node_that_came_while_it_was_listed_is_not_forgotten() -> None:
+    cache = Cache()
+    cache.put_node(node_body("old"))
+    known = cache.nodes()
+    cache.put_node(node_body("new"))
+    cache.forget_unlisted_nodes(known, set())
+    assert [one.name for one in cache.nodes()] == ["new"]
+
+
+def test_a_demo_with_agents_is_woken_too(watch: Watch) -> None:
+    watch.demo(demo_body(service_discovery={}, name="with-agents", uid="3"), None)
+    news = node_body("worker-1", labels={"disk": "hdd"})
+    assert set(watch.node(news)) == {WITH, DemoKey("workshop", "with-agents")}
