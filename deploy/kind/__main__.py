@@ -65,7 +65,7 @@ def _load(arguments: argparse.Namespace) -> None:
     with cache.exclusive("load"):
         engine.ensure()
         cluster.require(arguments.name)
-        refs = arguments.ref or [*images.ensure(["busybox"]), operatorimage.ensure()]
+        refs = arguments.ref or [*images.ensure(images.LESSON_IMAGES), operatorimage.ensure()]
         cluster.load(arguments.name, refs)
 
 
@@ -98,7 +98,7 @@ def _parser() -> argparse.ArgumentParser:
     one.add_argument("image", nargs="*", help=f"of {known}; default: what demos run")
     verb("operator-image", _operator_image, "Build the operator's image and print its name.")
     one = named(verb("load", _load, "Put images on the cluster's nodes."))
-    one.add_argument("ref", nargs="*", help="default: busybox and the operator's image")
+    one.add_argument("ref", nargs="*", help="default: what lessons run, and the operator's image")
     one = verb("tool", _tool, "Print the path of a program, built if none that fits is installed.")
     one.add_argument("tool", choices=sorted(tools.VERSION_COMMANDS))
     return parser
