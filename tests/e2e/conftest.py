@@ -82,10 +82,14 @@ def namespace(world: World) -> str:
 # CronJobs wait for full minutes: what takes longest begins first, and the rest goes on beside it.
 _ORDER = (
     "test_cronjobs.py",
+    "test_logs.py",
+    "test_log_pipeline.py",
+    "test_service_discovery.py",
     "test_notifications.py",
     "test_lessons.py",
     "test_refused.py",
     "test_operator.py",
+    "test_logs_disruptive.py",
     "test_notifications_disruptive.py",
 )
 
