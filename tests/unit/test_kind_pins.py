@@ -4,6 +4,7 @@ import re
 from pathlib import Path
 
 import pytest
+import yaml
 
 from unit.kind_modules import KIND, load
 
@@ -133,3 +134,11 @@ def test_a_changed_pin_remakes_only_what_depends_on_it() -> None:
     changed = tools.Module("etcd", ("other",))
     assert changed.key() != tools.ETCD.key()
     assert tools.KUBECTL.key() != tools.KUBERNETES.key()
+
+
+def test_the_chart_names_the_images_that_are_made_here() -> None:
+    values = yaml.safe_load((KIND.parent.parent / "charts/workshop-demo/values.yaml").read_text())
+    assert values["logShipping"] == {
+        "collectorImage": pins.PINS.images["collector"],
+        "aggregatorImage": pins.PINS.images["aggregator"],
+    }
