@@ -44,6 +44,9 @@ _CA_FILE: Final = "ca.crt"
 _CONFIG_DIRECTORY: Final = "/etc/log-shipper"
 _CONFIG_FILE: Final = "config.json"
 
+_MEMORY: Final = Decimal("0.8")
+"""Part of its memory limit that the collector's Go runtime keeps to."""
+
 _ROOM: Final = Decimal("0.9")
 """Part of its volume that the aggregator may fill before it drops its oldest days."""
 
@@ -122,7 +125,8 @@ def _shipper(
     demo: WorkshopDemo, asked: LogShipping, settings: Settings, config_digest: str
 ) -> Manifest:
     remote, places = asked.destination.otlp_http, Places()
-    env: list[dict[str, Any]] = [field_env(NODE_NAME_ENV, "spec.nodeName")]
+    needs = asked.resources or resources("20m", "64Mi", "256Mi")
+    env: list[dict[str, Any]] = [field_env(NODE_NAME_ENV, "spec.nodeName"), *_memory_env(needs)]
     mounts: list[dict[str, Any]] = [
         {"name": "config", "mountPath": _CONFIG_DIRECTORY, "readOnly": True},
         {"name": "pod-logs", "mountPath": places.logs, "readOnly": True},
@@ -162,7 +166,7 @@ def _shipper(
                 "ports": [{"name": "health", "containerPort": HEALTH_PORT}],
                 "readinessProbe": http_probe("/", "health"),
                 "livenessProbe": http_probe("/", "health") | {"failureThreshold": 6},
-                "resources": asked.resources or resources("20m", "64Mi", "256Mi"),
+                "resources": needs,
                 "securityContext": container_security(),
                 "volumeMounts": mounts,
             }
@@ -171,6 +175,14 @@ def _shipper(
     }
     annotations = {"annotations": {names.CONFIG_ANNOTATION: config_digest}}
     return daemon_set(demo, asked, SHIPPER, pod, annotations)
+
+
+def _memory_env(needs: dict[str, dict[str, str]]) -> list[dict[str, Any]]:
+    """Go collects its garbage more eagerly near this, before the kernel ends the process."""
+    limit = quantity(needs.get("limits", {}).get("memory", ""))
+    if limit is None:
+        return []
+    return [{"name": "GOMEMLIMIT", "value": str(int(limit * _MEMORY))}]
 
 
 _SECCOMP: Final = {"seccompProfile": {"type": "RuntimeDefault"}}
@@ -232,7 +244,8 @@ def _aggregator(demo: WorkshopDemo, asked: LogShipping, settings: Settings) -> M
         "-storageDataPath=/data",
         f"-httpListenAddr=:{PORT}",
         f"-retentionPeriod={asked.retention}",
-        # What it has taken is not sent again: a process that is killed loses no more than this.
+        # What it has taken is not sent again, and a process that is killed loses what it had not
+        # written: some seconds. (One that is told to stop loses nothing.)
         "-inmemoryDataFlushInterval=1s",
         # Without it, an empty line is given a text of VictoriaLogs' own.
         "-defaultMsgValue=",
