@@ -12,6 +12,8 @@ KIND := $(PYTHON) deploy/kind
 CRD := workshopdemos.workshopdemo.dev.yaml
 # So many e2e tests wait at the same time; they wait far more than they work.
 WORKERS ?= 10
+# Those that ship many lines work all the time.
+BUSY_WORKERS ?= 3
 
 .PHONY: help
 help: ## This list.
@@ -48,7 +50,8 @@ chart: $(READY) ## The Helm chart's tests.
 	HELM="$$($(KIND) tool helm)" $(BIN)/pytest tests/chart -q
 
 e2e: $(READY) ## Tests on a kind cluster of their own, workshop-test.
-	$(BIN)/pytest tests/e2e -q -m "not disruptive" -n $(WORKERS) --maxschedchunk=1 --durations=5
+	$(BIN)/pytest tests/e2e -q -m "not busy and not disruptive" -n $(WORKERS) --maxschedchunk=1 --durations=5
+	$(BIN)/pytest tests/e2e -q -m busy -n $(BUSY_WORKERS) --maxschedchunk=1 --durations=5
 	$(BIN)/pytest tests/e2e -q -m disruptive --durations=10
 
 .PHONY: bench

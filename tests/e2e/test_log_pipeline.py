@@ -19,6 +19,8 @@ from workshopdemo.plan.collector import (
     otlp_http,
 )
 
+pytestmark = pytest.mark.busy
+
 HOSTILE = "a$b$$c${env:HOME}${file:/etc/passwd}\"'\\{}[]: #é😀"
 
 

@@ -22,6 +22,8 @@ from logs import (
 )
 from world import FAILING, QUICK, World, wait_for
 
+pytestmark = pytest.mark.busy
+
 LINES = 10_000
 
 
