@@ -4,7 +4,7 @@ import asyncio
 from collections import defaultdict
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import astuple, replace
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Any, Final
 
 from workshopdemo import names
@@ -34,6 +34,7 @@ from workshopdemo.observe import (
     makes_no_pod,
     needs_events,
     needs_refusal,
+    parse_time,
     told_pods,
     told_run_pods,
 )
@@ -46,6 +47,11 @@ _LOG_READS: Final = 16
 
 _REFUSAL_PAUSE: Final = 5.0
 """The Events of a DaemonSet that lacks Pods are read so often: no watch tells of them."""
+
+_OLD_REFUSAL_PAUSE: Final = 30.0
+"""And so often when that has lasted for `_REFUSAL_PATIENCE`: somebody has to set a label."""
+
+_REFUSAL_PATIENCE: Final = timedelta(minutes=1)
 
 _LAST_WORDS_PAUSE: Final = 1.0
 """A Pod that is being removed is read so often: it may be gone, log and all, when it has ended."""
@@ -202,6 +208,7 @@ class Gatherer:
             query=emitter_query(namespace=look.demo.namespace, daemon_set=named.emitter, run=run),
             address=next((str(address) for address in addresses if address), None),
             knows=knows,
+            ships=bool(pods[SHIPPER]),
         )
 
     async def of_service_discovery(self, look: Look) -> DiscoveryFacts | None:
@@ -239,7 +246,8 @@ class Gatherer:
         """Why the DaemonSet controller makes no Pod: only its Events say it."""
         if live is None or not makes_no_pod(live, pods):
             return None
-        look.again_in(_REFUSAL_PAUSE)
+        is_old = self._now() - parse_time(live.created) > _REFUSAL_PATIENCE
+        look.again_in(_OLD_REFUSAL_PAUSE if is_old else _REFUSAL_PAUSE)
         return _newest_refusal(await self._events_of(look, live))
 
     def leave(self, key: DemoKey) -> None:

@@ -31,6 +31,7 @@ WINDOW: Final = 60.0
 """Seconds after which what is missing counts as missing: batches may arrive out of order."""
 
 _PAUSE: Final = 2.0
+_IDLE_PAUSE: Final = 30.0
 _READS: Final = 16
 """How many kubelets are asked at the same time, all demos together."""
 
@@ -70,6 +71,9 @@ class SurveyOrder:
 
     knows: bool
     """Whether there is an aggregator to ask."""
+
+    ships: bool = True
+    """Whether there is any log shipper; without one, nothing moves."""
 
 
 @dataclass
@@ -150,7 +154,8 @@ class Surveyor:
         if survey != desk.survey:
             desk.survey = survey
             self._wake(key)
-        return max(_PAUSE, len(order.emitters) / _PODS_PER_SECOND)
+        pause = _PAUSE if order.ships else _IDLE_PAUSE
+        return max(pause, len(order.emitters) / _PODS_PER_SECOND)
 
     async def _ask(self, order: SurveyOrder, before: Survey | None) -> Survey:
         before = before or Survey()

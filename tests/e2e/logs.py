@@ -282,7 +282,7 @@ class Remote:
         path = f"/select/logsql/query?query={quote(query)}"
         address = f"{pod.status.pod_ip}:9428"
         answer = self._world.node("sh", "-c", _GET, "sh", path, self.token, address)
-        head, _, body = answer.partition("\r\n\r\n")
+        head, _, body = answer.partition("\n\n")
         assert " 200 " in head.splitlines()[0], head
         return [json.loads(line) for line in body.splitlines() if line]
 

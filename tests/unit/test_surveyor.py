@@ -3,6 +3,7 @@
 import asyncio
 import random
 from collections.abc import Awaitable, Callable, Sequence
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -237,6 +238,22 @@ def test_a_hole_that_closes_while_another_opens_is_none() -> None:
         gaps = bureau.found(ORDER).gaps
         assert gaps is not None
         assert gaps["p1"] <= 31
+
+    play(story)
+
+
+def test_without_a_shipper_there_is_no_hurry() -> None:
+    """Two hundred students may have copied a demo that their namespaces do not admit."""
+
+    async def story(bureau: Bureau) -> None:
+        bureau.writes(5)
+        order = replace(ORDER, ships=False)
+        bureau.surveyor.offer(KEY, order)
+        await asyncio.sleep(300)
+        assert len(bureau.cluster.asked) <= 12
+        bureau.surveyor.offer(KEY, ORDER)
+        await asyncio.sleep(1)
+        assert len(bureau.cluster.asked) <= 13
 
     play(story)
 
