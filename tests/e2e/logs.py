@@ -150,6 +150,17 @@ class Logs:
             self.world.core.list_namespaced_pod(self.world.namespace, label_selector=selector).items
         )
 
+    def ready(self, component: str) -> set[str]:
+        """UIDs of the Pods that are Ready and stay."""
+        return {
+            pod.metadata.uid
+            for pod in self.pods(component)
+            if pod.metadata.deletion_timestamp is None
+            and any(
+                one.type == "Ready" and one.status == "True" for one in pod.status.conditions or ()
+            )
+        }
+
     def all_pods(self) -> list[str]:
         """Pods of the log shipping."""
         return [

@@ -330,10 +330,12 @@ def test_runs_of_cron_jobs_are_told_in_words_though_their_jobs_are_gone(world: W
     ]
     assert [one["outcome"] for one in events if one["entry"] == "report"] == ["Failure", "Recovery"]
     assert all(one["kind"] == "CronJob" for one in events)
-    for event in events:
-        if event["entry"] == "pay":
-            assert event["log"].startswith("run of shop-pay-now-"), event["log"]
-            assert event["job"].rpartition("-")[2] in event["log"]
+    # A Pod is removed, log and all, a second after its end: a busy machine may be too late for one.
+    paid = [event for event in events if event["entry"] == "pay" and event["log"]]
+    assert len(paid) >= 3, events
+    for event in paid:
+        assert event["log"].startswith("run of shop-pay-now-"), event["log"]
+        assert event["job"].rpartition("-")[2] in event["log"]
     wait_for("the Jobs are removed", lambda: len(world.jobs()) == 2)
     assert set(tally(world.inbox.letters()).values()) == {1}
 
