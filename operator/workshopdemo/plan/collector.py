@@ -14,6 +14,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Final, Literal
 
+from workshopdemo.logsql import PORT
+
 Stream = Literal["stdout", "stderr"]
 
 SYNCHRONOUS: Final = "--feature-gates=stanza.synchronousLogEmitter"
@@ -25,9 +27,6 @@ NODE_NAME_ENV: Final = "K8S_NODE_NAME"
 
 HEALTH_PORT: Final = 13133
 """For probes: GET / answers 200 while the collector runs."""
-
-AGGREGATOR_PORT: Final = 9428
-"""VictoriaLogs' own."""
 
 _OTLP_PATH: Final = "/insert/opentelemetry/v1/logs"
 
@@ -73,7 +72,7 @@ class Places:
     """Address and port to answer probes at."""
 
 
-def aggregator(host: str, port: int = AGGREGATOR_PORT) -> Receiver:
+def aggregator(host: str, port: int = PORT) -> Receiver:
     """The built-in VictoriaLogs as a receiver."""
     return Receiver(logs_url=f"http://{host}:{port}{_OTLP_PATH}")
 
