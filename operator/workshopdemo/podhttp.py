@@ -11,6 +11,8 @@ from typing import Final
 import aiohttp
 from yarl import URL
 
+from workshopdemo.outbound import Outbound
+
 TOTAL_SECONDS: Final = 5.0
 """From the connection to the end of the answer."""
 
@@ -36,7 +38,7 @@ class PodHttp:
         """
         self._port = port
         self._seconds = seconds
-        self._session: aiohttp.ClientSession | None = None
+        self._outbound = Outbound()
 
     async def ask(self, address: str, path: str, form: Mapping[str, str] | None = None) -> bytes:
         """What answers at that address: a POST with a form, or a GET without.
@@ -59,9 +61,7 @@ class PodHttp:
 
     async def close(self) -> None:
         """Break off what is under way."""
-        session, self._session = self._session, None
-        if session is not None:
-            await session.close()
+        await self._outbound.close()
 
     def _url(self, address: str, path: str) -> URL:
         try:
@@ -72,7 +72,7 @@ class PodHttp:
         return URL(f"http://{literal}:{self._port}{path}", encoded=True)
 
     async def _answer(self, url: URL, form: Mapping[str, str] | None) -> bytes:
-        async with self._opened().request(
+        async with self._outbound.session().request(
             "GET" if form is None else "POST",
             url,
             data=form,
@@ -83,17 +83,6 @@ class PodHttp:
             if response.status != _OK:
                 raise NoAnswerError(f" answered with HTTP {response.status}")
             return await _bounded(response)
-
-    def _opened(self) -> aiohttp.ClientSession:
-        if self._session is None:
-            self._session = aiohttp.ClientSession(
-                connector=aiohttp.TCPConnector(limit=0, force_close=True),
-                cookie_jar=aiohttp.DummyCookieJar(),
-                trust_env=False,
-                # It was asked for plain; a packed one may be a bomb.
-                auto_decompress=False,
-            )
-        return self._session
 
 
 async def _bounded(response: aiohttp.ClientResponse) -> bytes:

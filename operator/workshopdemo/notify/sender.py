@@ -26,6 +26,7 @@ from workshopdemo.notify.addresses import Address
 from workshopdemo.notify.guard import Destination, Guard
 from workshopdemo.notify.resolver import UnresolvedError
 from workshopdemo.notify.wire import Answer, HttpRequest, TargetKind
+from workshopdemo.outbound import Outbound
 
 CONNECT_SECONDS: Final = 5.0
 """For TCP and TLS together, for each address."""
@@ -86,7 +87,7 @@ class Sender:
         """
         self._guard = guard
         self._now = now
-        self._session: aiohttp.ClientSession | None = None
+        self._outbound = Outbound()
         self._trusts: OrderedDict[bytes, ssl.SSLContext] = OrderedDict()
 
     async def post(
@@ -122,7 +123,7 @@ class Sender:
         except UnresolvedError as error:
             return [Answer(problem=str(error), may_have_arrived=False)]
         attempt = _Attempt(
-            session=self._opened(),
+            session=self._outbound.session(),
             destination=destination,
             headers=headers,
             body=request.body,
@@ -146,20 +147,7 @@ class Sender:
 
     async def close(self) -> None:
         """Break off what is under way."""
-        session, self._session = self._session, None
-        if session is not None:
-            await session.close()
-
-    def _opened(self) -> aiohttp.ClientSession:
-        if self._session is None:
-            self._session = aiohttp.ClientSession(
-                # No limit: a hundred dead targets must not hold up the next.
-                connector=aiohttp.TCPConnector(limit=0, force_close=True),
-                cookie_jar=aiohttp.DummyCookieJar(),
-                trust_env=False,
-                auto_decompress=False,
-            )
-        return self._session
+        await self._outbound.close()
 
     def _trust(self, ca: str | None) -> ssl.SSLContext | bool:
         if ca is None:
