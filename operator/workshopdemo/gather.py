@@ -36,6 +36,7 @@ from workshopdemo.observe import (
     needs_refusal,
     parse_time,
     told_pods,
+    told_rows,
     told_run_pods,
 )
 from workshopdemo.plan import AGGREGATOR, EMITTER, NODE_AGENT, SHIPPER, LogShippingNames
@@ -190,12 +191,12 @@ class Gatherer:
         pods: Mapping[str, Sequence[Child]],
     ) -> SurveyOrder | None:
         """What is still to be counted; None when all counts are settled."""
-        run, told = asked.emitter.run, _told_shipping(look)
-        knows = asked.destination.otlp_http is None
+        run, knows = asked.emitter.run, asked.destination.otlp_http is None
+        told = told_rows(run, _told_shipping(look), knows=knows)
         unsettled = [
             emitter
             for emitter in emitter_pods(pods[EMITTER])
-            if not is_settled(emitter, run, told, knows=knows)
+            if not is_settled(emitter, told.get(emitter.pod))
         ]
         if not unsettled:
             return None

@@ -21,6 +21,7 @@ from workshopdemo.observe.logshipping import (
     emitter_pods,
     is_settled,
     makes_no_pod,
+    told_rows,
 )
 from workshopdemo.observe.runs import run_key, told_run_pods
 from workshopdemo.observe.status import Observation, invalid_status, observe, status_of
@@ -77,6 +78,7 @@ __all__ = [
     "status_of",
     "tallies",
     "told_pods",
+    "told_rows",
     "told_run_pods",
     "transitions",
 ]

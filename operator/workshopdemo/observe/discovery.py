@@ -15,7 +15,8 @@ from workshopdemo.model import (
 )
 from workshopdemo.observe.coverage import Coverage, coverage, placement_of
 from workshopdemo.observe.endpoints import AgentPod, Discovery, ServiceFound, agent_pods
-from workshopdemo.observe.text import shorten_end
+from workshopdemo.observe.text import MESSAGE_LIMIT, shorten_end
+from workshopdemo.observe.times import earliest
 from workshopdemo.observe.verdict import (
     Verdict,
     fine,
@@ -30,7 +31,6 @@ from workshopdemo.observe.verdict import (
 LAG: Final = timedelta(seconds=20)
 """How long the two accounts may differ: each hears of a change in its own time."""
 
-_MESSAGE_LIMIT: Final = 1024
 _SERVICES: Final = 50
 _ADDRESSES: Final = 10
 """So many are told, as the CRD says."""
@@ -75,13 +75,12 @@ def observe_discovery(
         covered=len(seen.covered),
         as_expected=verdict.as_expected,
         reason=verdict.reason,
-        message=shorten_end(verdict.message, _MESSAGE_LIMIT),
+        message=shorten_end(verdict.message, MESSAGE_LIMIT),
         uncovered=seen.uncovered,
         nodes=_rows(agents, found.pods),
         services=tuple(_told(service) for service in found.services[:_SERVICES]),
     )
-    moments = [moment for moment in (seen.due, verdict.due) if moment is not None]
-    return status, min(moments, default=None)
+    return status, earliest((seen.due, verdict.due))
 
 
 def _rows(agents: Sequence[AgentPod], pods: Mapping[str, int]) -> tuple[NodePods, ...]:

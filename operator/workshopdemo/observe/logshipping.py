@@ -22,7 +22,8 @@ from workshopdemo.observe.coverage import (
 )
 from workshopdemo.observe.stuck import hindrance
 from workshopdemo.observe.survey import EmitterPod, Survey, node_logs
-from workshopdemo.observe.text import shorten_end
+from workshopdemo.observe.text import MESSAGE_LIMIT, shorten_end
+from workshopdemo.observe.times import earliest
 from workshopdemo.observe.verdict import (
     Verdict,
     fine,
@@ -37,14 +38,15 @@ from workshopdemo.observe.verdict import (
 SILENCE_PATIENCE: Final = timedelta(seconds=60)
 """How long the aggregator may be away: that is what queues are for."""
 
-_MESSAGE_LIMIT: Final = 1024
 Absence = tuple[Literal["shipper", "emitter", "aggregator"], str]
 """A part that has no Pod that stays, and the node where it has none; of an aggregator, none."""
 
 _AGGREGATOR: Final = "the aggregator"
 _EMITTER: Final = "the emitter"
-_VOLUME: Final = "PersistentVolumeClaim"
 """Parts, in words."""
+
+_VOLUME: Final = "PersistentVolumeClaim"
+"""The scheduler's word where a volume is wanting."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -86,7 +88,7 @@ def observe_log_shipping(
         absent={name: since for (what, name), since in facts.absent.items() if what == "shipper"},
         now=now,
     )
-    rows = tuple(_row(emitter, asked, facts) for emitter in emitter_pods(facts.emitters))
+    rows = _rows(asked, facts)
     verdict = _verdict(asked, facts, seen, rows, now)
     knows = facts.aggregator is not None
     status = LogShippingStatus(
@@ -94,7 +96,7 @@ def observe_log_shipping(
         covered=len(seen.covered),
         as_expected=verdict.as_expected,
         reason=verdict.reason,
-        message=shorten_end(verdict.message, _MESSAGE_LIMIT),
+        message=shorten_end(verdict.message, MESSAGE_LIMIT),
         run=asked.emitter.run,
         written=sum(row.written for row in rows),
         received=sum(row.received or 0 for row in rows) if knows else None,
@@ -104,8 +106,7 @@ def observe_log_shipping(
         uncovered=seen.uncovered,
         nodes=rows,
     )
-    moments = [moment for moment in (seen.due, verdict.due) if moment is not None]
-    return status, min(moments, default=None)
+    return status, earliest((seen.due, verdict.due))
 
 
 def absences(
@@ -152,30 +153,31 @@ def _restarts(pod: Child) -> int:
     return sum(status.get("restartCount", 0) for status in statuses)
 
 
-def told_row(
-    emitter: EmitterPod, run: int, told: LogShippingStatus | None, *, knows: bool
-) -> NodeLogs | None:
-    """What the status says of that Pod in that run, with an aggregator to ask or without one."""
+def told_rows(run: int, told: LogShippingStatus | None, *, knows: bool) -> dict[str, NodeLogs]:
+    """What the status says of each Pod in that run, with an aggregator to ask or without one."""
     if told is None or told.run != run or (told.aggregator is not None) is not knows:
-        return None
-    return next((row for row in told.nodes if row.emitter == emitter.pod), None)
+        return {}
+    return {row.emitter: row for row in told.nodes}
 
 
-def is_settled(
-    emitter: EmitterPod, run: int, told: LogShippingStatus | None, *, knows: bool
-) -> bool:
+def is_settled(emitter: EmitterPod, told: NodeLogs | None) -> bool:
     """Whether its count stands on the status and will not change any more."""
-    row = told_row(emitter, run, told, knows=knows)
-    return row is not None and row.complete and row.restarts == emitter.restarts
+    return told is not None and told.complete and told.restarts == emitter.restarts
 
 
-def _row(emitter: EmitterPod, asked: LogShipping, facts: LogShippingFacts) -> NodeLogs:
-    run, knows = asked.emitter.run, facts.aggregator is not None
-    told = told_row(emitter, run, facts.told, knows=knows)
-    if told is not None and (
-        facts.survey is None or is_settled(emitter, run, facts.told, knows=knows)
-    ):
+def _rows(asked: LogShipping, facts: LogShippingFacts) -> tuple[NodeLogs, ...]:
+    knows = facts.aggregator is not None
+    told = told_rows(asked.emitter.run, facts.told, knows=knows)
+    emitters = emitter_pods(facts.emitters)
+    return tuple(_row(one, asked, facts, told.get(one.pod)) for one in emitters)
+
+
+def _row(
+    emitter: EmitterPod, asked: LogShipping, facts: LogShippingFacts, told: NodeLogs | None
+) -> NodeLogs:
+    if told is not None and (facts.survey is None or is_settled(emitter, told)):
         return told
+    knows = facts.aggregator is not None
     return node_logs(emitter, asked.emitter, facts.survey or Survey(), told, knows=knows)
 
 

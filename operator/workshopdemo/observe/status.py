@@ -28,7 +28,8 @@ from workshopdemo.observe.fitting import fit_rows, size_of
 from workshopdemo.observe.jobs import JobFacts, observe_job
 from workshopdemo.observe.logqueries import with_log_queries
 from workshopdemo.observe.logshipping import LogShippingFacts, observe_log_shipping
-from workshopdemo.observe.text import shorten, shorten_end
+from workshopdemo.observe.text import MESSAGE_LIMIT, shorten, shorten_end
+from workshopdemo.observe.times import earliest
 
 _Logged = TypeVar("_Logged", Attempt, PastRun, Run)
 
@@ -55,7 +56,6 @@ _RUN_LOGS: Final = 5
 """Of so many runs of a CronJob the log is told."""
 
 _SUMMARY_LIMIT: Final = 256
-_MESSAGE_LIMIT: Final = 1024
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -105,7 +105,7 @@ def observe(
         service_discovery=discovery,
         runs={one.status.name: one.runs for one in cron_seen},
         mistakes=tuple(mistake for mistake in mistakes if mistake is not None),
-        recheck=min((moment for moment in due if moment is not None), default=None),
+        recheck=earliest(due),
     )
 
 
@@ -133,7 +133,7 @@ def status_of(
         phase=phase(sections),
         summary=shorten_end(summary(sections), _SUMMARY_LIMIT),
         conditions=tuple(
-            msgspec.structs.replace(one, message=shorten_end(one.message, _MESSAGE_LIMIT))
+            msgspec.structs.replace(one, message=shorten_end(one.message, MESSAGE_LIMIT))
             for one in dated(judgements, demo.status.conditions, demo.generation, now)
         ),
         jobs=tuple(sections.jobs),

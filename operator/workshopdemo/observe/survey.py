@@ -1,9 +1,11 @@
 """What was written and what arrived, counted: the arithmetic of log shipping."""
 
 import re
+from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
+from functools import cached_property
 from typing import Final
 
 import msgspec
@@ -71,6 +73,17 @@ class Survey:
     unheard: datetime | None = None
     """Since when it could not."""
 
+    def received_of(self, pod: str) -> Sequence[SeriesCount]:
+        """What has arrived of a Pod's series."""
+        return self._by_pod.get(pod, ())
+
+    @cached_property
+    def _by_pod(self) -> Mapping[str, Sequence[SeriesCount]]:
+        found: dict[str, list[SeriesCount]] = defaultdict(list)
+        for one in self.received or ():
+            found[one.pod].append(one)
+        return dict(found)
+
 
 def parse_line(text: str | None) -> LastLine | None:
     """What an emitter's line tells, None if it is none."""
@@ -116,7 +129,7 @@ def tallies(pods: Iterable[str], survey: Survey, run: int) -> dict[str, Tally]:
 
 
 def _tally(pod: str, survey: Survey, run: int) -> Tally:
-    own = [one for one in survey.received or () if one.pod == pod]
+    own = survey.received_of(pod)
     last = survey.last.get(pod)
     if last is not None and last.run != run:
         return Tally(0, 0)  # the Pod of the run before, about to be replaced
@@ -153,7 +166,7 @@ def node_logs(
         told: what the status says of this very Pod in this run.
         knows: whether there is an aggregator to ask.
     """
-    own = [one for one in survey.received or () if one.pod == emitter.pod]
+    own = survey.received_of(emitter.pod)
     last = survey.last.get(emitter.pod)
     if last is not None and last.run != asked.run:
         last, own = None, []  # the Pod of the run before, about to be replaced

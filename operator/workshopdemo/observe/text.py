@@ -9,6 +9,9 @@ MAX_LINE: Final = 240
 CUT: Final = "…"
 
 # CSI, OSC and two-byte escape sequences (ECMA-48): colours, cursor moves, window titles.
+MESSAGE_LIMIT: Final = 1024
+"""Characters of what a condition or a section says."""
+
 _ESCAPES: Final = re.compile(
     r"\x1b(?:\[[0-?]*[ -/]*[@-~]|\][^\x07\x1b]*(?:\x07|\x1b\\|$)|[@-Z\\-_])?"
 )
