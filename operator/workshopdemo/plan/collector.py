@@ -105,18 +105,7 @@ def collector_config(
         f"file_log/{stream}": _reader(stream, namespace, left_out, places) for stream in streams
     }
     return {
-        "extensions": {
-            "file_storage": {
-                "directory": _literal(places.state),
-                "create_directory": True,
-                # The kernel keeps what a killed process has written. Only a node that loses its
-                # power may lose some, as it then loses what the runtime has written of the logs.
-                "fsync": False,
-                # A database that such an end has spoiled is laid aside, and all is read again.
-                "recreate": True,
-            },
-            "health_check": {"endpoint": places.health},
-        },
+        "extensions": _extensions(places),
         "receivers": readers,
         "processors": {
             # Has the readers wait while memory is short.
@@ -139,6 +128,21 @@ def collector_config(
             # Nobody reads its metrics, and their port would be one more that is open.
             "telemetry": {"metrics": {"level": "none"}},
         },
+    }
+
+
+def _extensions(places: Places) -> dict[str, Any]:
+    return {
+        "file_storage": {
+            "directory": _literal(places.state),
+            "create_directory": True,
+            # The kernel keeps what a killed process has written. Only a node that loses its power
+            # may lose some, as it then loses what the runtime has written of the logs.
+            "fsync": False,
+            # A database that such an end has spoiled is laid aside, and all is read again.
+            "recreate": True,
+        },
+        "health_check": {"endpoint": places.health},
     }
 
 

@@ -4,7 +4,7 @@ from typing import Any
 
 from workshopdemo import names
 from workshopdemo.model import OnNodes, WorkshopDemo
-from workshopdemo.plan.meta import Manifest, labels, owner
+from workshopdemo.plan.meta import Manifest, labels, ordinary, owner
 
 
 def metadata(demo: WorkshopDemo, component: str) -> dict[str, Any]:
@@ -70,11 +70,6 @@ def daemon_set(
     }
 
 
-def ordinary() -> dict[str, Any]:
-    """What is so in a Pod's spec unless it says otherwise."""
-    return {"automountServiceAccountToken": False, "enableServiceLinks": False}
-
-
 def service(demo: WorkshopDemo, component: str, port: int, *, headless: bool = False) -> Manifest:
     """A Service for the component's Pods, whose container names that port `http`."""
     spec: dict[str, Any] = {
@@ -94,18 +89,3 @@ def service(demo: WorkshopDemo, component: str, port: int, *, headless: bool = F
         "metadata": metadata(demo, component),
         "spec": spec | ({"clusterIP": "None"} if headless else {}),
     }
-
-
-def field_env(name: str, path: str) -> dict[str, Any]:
-    """A variable with a field of the Pod itself."""
-    return {"name": name, "valueFrom": {"fieldRef": {"apiVersion": "v1", "fieldPath": path}}}
-
-
-def http_probe(path: str, port: str) -> dict[str, Any]:
-    """A probe of a container's port, by its name."""
-    return {"httpGet": {"path": path, "port": port}, "periodSeconds": 5, "timeoutSeconds": 3}
-
-
-def resources(cpu: str, memory: str, memory_limit: str) -> dict[str, Any]:
-    """What a container asks for, and the memory that it may use at most."""
-    return {"requests": {"cpu": cpu, "memory": memory}, "limits": {"memory": memory_limit}}

@@ -4,15 +4,15 @@ from typing import Any, Final
 
 from workshopdemo import names
 from workshopdemo.model import ServiceDiscovery, WorkshopDemo
-from workshopdemo.plan.daemonset import (
-    daemon_set,
+from workshopdemo.plan.daemonset import daemon_set, metadata, service
+from workshopdemo.plan.meta import (
+    Manifest,
+    container_security,
     field_env,
     http_probe,
-    metadata,
+    pod_security,
     resources,
-    service,
 )
-from workshopdemo.plan.meta import Manifest, container_security, pod_security
 from workshopdemo.settings import Settings
 
 NODE_AGENT: Final = "node-agent"

@@ -21,16 +21,22 @@ from workshopdemo.plan.collector import (
 from workshopdemo.plan.daemonset import (
     component_labels,
     daemon_set,
-    field_env,
-    http_probe,
     metadata,
-    ordinary,
-    resources,
     selector,
     service,
 )
-from workshopdemo.plan.meta import Manifest, container_security, pod_security
+from workshopdemo.plan.meta import (
+    SECCOMP,
+    Manifest,
+    container_security,
+    field_env,
+    http_probe,
+    ordinary,
+    pod_security,
+    resources,
+)
 from workshopdemo.plan.quantity import quantity
+from workshopdemo.plan.volume import claim
 from workshopdemo.settings import Settings
 
 SHIPPER: Final = "log-shipper"
@@ -77,7 +83,7 @@ def build_log_shipping(
     manifests = [_config_map(demo, config)]
     if asked.destination.otlp_http is None:
         manifests += [
-            _claim(demo, asked),
+            claim(metadata(demo, AGGREGATOR), asked.storage, asked.storage_class_name),
             service(demo, AGGREGATOR, PORT),
             _aggregator(demo, asked, settings),
         ]
@@ -124,38 +130,13 @@ def _config_map(demo: WorkshopDemo, config: str) -> Manifest:
 def _shipper(
     demo: WorkshopDemo, asked: LogShipping, settings: Settings, config_digest: str
 ) -> Manifest:
-    remote, places = asked.destination.otlp_http, Places()
     needs = asked.resources or resources("20m", "64Mi", "256Mi")
-    env: list[dict[str, Any]] = [field_env(NODE_NAME_ENV, "spec.nodeName"), *_memory_env(needs)]
-    mounts: list[dict[str, Any]] = [
-        {"name": "config", "mountPath": _CONFIG_DIRECTORY, "readOnly": True},
-        {"name": "pod-logs", "mountPath": places.logs, "readOnly": True},
-        {"name": "state", "mountPath": places.state},
-    ]
-    volumes: list[dict[str, Any]] = [
-        {"name": "config", "configMap": {"name": names.component_name(demo.name, SHIPPER)}},
-        {"name": "pod-logs", "hostPath": {"path": places.logs, "type": "Directory"}},
-        # Offsets and the queue outlive the Pod, and stay with the node they are about.
-        {
-            "name": "state",
-            "hostPath": {
-                "path": f"{_NODE_STATE}/{demo.namespace}_{demo.name}",
-                "type": "DirectoryOrCreate",
-            },
-        },
-    ]
-    if remote is not None:
-        env += [
-            _secret_env(_variable(index), header.value_from)
-            for index, header in enumerate(remote.headers)
-        ]
-    if remote is not None and remote.ca_from is not None:
-        mounts.append({"name": "ca", "mountPath": _CA_DIRECTORY, "readOnly": True})
-        volumes.append({"name": "ca", "secret": _ca_secret(remote.ca_from)})
+    env = [field_env(NODE_NAME_ENV, "spec.nodeName"), *_memory_env(needs), *_header_env(asked)]
+    mounts, volumes = _shipper_files(demo, asked)
     pod = {
         # The kubelet writes the logs as root, readable for nobody else (mode 0640), so this Pod
         # is root: without any capability, and with nothing of the node to write to but its state.
-        "securityContext": {"runAsUser": 0, "runAsGroup": 0} | _SECCOMP,
+        "securityContext": {"runAsUser": 0, "runAsGroup": 0} | SECCOMP,
         "terminationGracePeriodSeconds": 30,
         "containers": [
             {
@@ -177,15 +158,43 @@ def _shipper(
     return daemon_set(demo, asked, SHIPPER, pod, annotations)
 
 
+def _shipper_files(
+    demo: WorkshopDemo, asked: LogShipping
+) -> tuple[list[dict[str, Any]], list[dict[str, Any]]]:
+    """What the shipper mounts, and the volumes."""
+    remote, places = asked.destination.otlp_http, Places()
+    mounts: list[dict[str, Any]] = [
+        {"name": "config", "mountPath": _CONFIG_DIRECTORY, "readOnly": True},
+        {"name": "pod-logs", "mountPath": places.logs, "readOnly": True},
+        {"name": "state", "mountPath": places.state},
+    ]
+    # Offsets and the queue outlive the Pod, and stay with the node they are about.
+    state = f"{_NODE_STATE}/{demo.namespace}_{demo.name}"
+    volumes: list[dict[str, Any]] = [
+        {"name": "config", "configMap": {"name": names.component_name(demo.name, SHIPPER)}},
+        {"name": "pod-logs", "hostPath": {"path": places.logs, "type": "Directory"}},
+        {"name": "state", "hostPath": {"path": state, "type": "DirectoryOrCreate"}},
+    ]
+    if remote is not None and remote.ca_from is not None:
+        mounts.append({"name": "ca", "mountPath": _CA_DIRECTORY, "readOnly": True})
+        volumes.append({"name": "ca", "secret": _ca_secret(remote.ca_from)})
+    return mounts, volumes
+
+
+def _header_env(asked: LogShipping) -> list[dict[str, Any]]:
+    remote = asked.destination.otlp_http
+    return [
+        _secret_env(_variable(index), header.value_from)
+        for index, header in enumerate(remote.headers if remote else ())
+    ]
+
+
 def _memory_env(needs: dict[str, dict[str, str]]) -> list[dict[str, Any]]:
     """Go collects its garbage more eagerly near this, before the kernel ends the process."""
     limit = quantity(needs.get("limits", {}).get("memory", ""))
     if limit is None:
         return []
     return [{"name": "GOMEMLIMIT", "value": str(int(limit * _MEMORY))}]
-
-
-_SECCOMP: Final = {"seccompProfile": {"type": "RuntimeDefault"}}
 
 
 def _ca_secret(source: FromSecret) -> dict[str, Any]:
@@ -221,21 +230,6 @@ def _emitter(demo: WorkshopDemo, asked: LogShipping, settings: Settings) -> Mani
         ],
     }
     return daemon_set(demo, asked, EMITTER, pod)
-
-
-def _claim(demo: WorkshopDemo, asked: LogShipping) -> Manifest:
-    spec: dict[str, Any] = {
-        "accessModes": ["ReadWriteOnce"],
-        "resources": {"requests": {"storage": asked.storage}},
-    }
-    if asked.storage_class_name is not None:
-        spec["storageClassName"] = asked.storage_class_name
-    return {
-        "apiVersion": "v1",
-        "kind": "PersistentVolumeClaim",
-        "metadata": metadata(demo, AGGREGATOR),
-        "spec": spec,
-    }
 
 
 def _aggregator(demo: WorkshopDemo, asked: LogShipping, settings: Settings) -> Manifest:

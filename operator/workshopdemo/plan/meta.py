@@ -8,6 +8,8 @@ from workshopdemo.model import WorkshopDemo
 NON_ROOT: Final = 65532
 """User and group of every demo Pod: no account of any image's, so no image's files are its own."""
 
+SECCOMP: Final = {"seccompProfile": {"type": "RuntimeDefault"}}
+
 Manifest = dict[str, Any]
 
 
@@ -46,7 +48,7 @@ def pod_security() -> dict[str, Any]:
         "runAsUser": NON_ROOT,
         "runAsGroup": NON_ROOT,
         "fsGroup": NON_ROOT,
-        "seccompProfile": {"type": "RuntimeDefault"},
+        **SECCOMP,
     }
 
 
@@ -57,3 +59,23 @@ def container_security() -> dict[str, Any]:
         "readOnlyRootFilesystem": True,
         "capabilities": {"drop": ["ALL"]},
     }
+
+
+def ordinary() -> dict[str, Any]:
+    """What is so in a Pod's spec unless it says otherwise."""
+    return {"automountServiceAccountToken": False, "enableServiceLinks": False}
+
+
+def field_env(name: str, path: str) -> dict[str, Any]:
+    """A variable with a field of the Pod itself."""
+    return {"name": name, "valueFrom": {"fieldRef": {"apiVersion": "v1", "fieldPath": path}}}
+
+
+def http_probe(path: str, port: str) -> dict[str, Any]:
+    """A probe of a container's port, by its name."""
+    return {"httpGet": {"path": path, "port": port}, "periodSeconds": 5, "timeoutSeconds": 3}
+
+
+def resources(cpu: str, memory: str, memory_limit: str) -> dict[str, Any]:
+    """What a container asks for, and the memory that it may use at most."""
+    return {"requests": {"cpu": cpu, "memory": memory}, "limits": {"memory": memory_limit}}

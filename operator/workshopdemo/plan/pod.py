@@ -3,7 +3,13 @@
 from typing import Any, Final
 
 from workshopdemo.model import Work
-from workshopdemo.plan.meta import container_security, pod_security
+from workshopdemo.plan.meta import (
+    container_security,
+    field_env,
+    ordinary,
+    pod_security,
+    resources,
+)
 from workshopdemo.scenarios import CUSTOM, Scenario
 from workshopdemo.scenarios.base import Step
 from workshopdemo.settings import Settings
@@ -39,8 +45,7 @@ def build_pod(
     pod: dict[str, Any] = {
         # Each attempt is a Pod of its own, whose log and exit code stay to be looked at.
         "restartPolicy": "Never",
-        "automountServiceAccountToken": False,
-        "enableServiceLinks": False,
+        **ordinary(),
         # Long enough to say goodbye in the log, and for the operator to read it.
         "terminationGracePeriodSeconds": 5,
         "securityContext": pod_security(),
@@ -59,7 +64,7 @@ def _volume(name: str, claim: str) -> dict[str, Any]:
 
 
 def _resources(memory_limit: str) -> dict[str, Any]:
-    return {"requests": {"cpu": "10m", "memory": "32Mi"}, "limits": {"memory": memory_limit}}
+    return resources("10m", "32Mi", memory_limit)
 
 
 def _step_container(
@@ -73,10 +78,7 @@ def _step_container(
         {"name": name, "value": value.format_map(values)}
         for name, value in sorted(step.env.items())
     ]
-    env += [
-        {"name": name, "valueFrom": {"fieldRef": {"apiVersion": "v1", "fieldPath": path}}}
-        for name, path in sorted(step.field_env.items())
-    ]
+    env += [field_env(name, path) for name, path in sorted(step.field_env.items())]
     container: dict[str, Any] = {
         "name": step.name,
         "image": scenario.image or settings.image,
