@@ -5,7 +5,7 @@ import logging
 import random
 import signal
 import uuid
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import suppress
 from datetime import UTC, datetime
 from typing import Any, Final
@@ -23,6 +23,7 @@ from workshopdemo.cluster.port import Cluster
 from workshopdemo.courier import Courier, LineKey
 from workshopdemo.discoverer import Discoverer
 from workshopdemo.errors import ClusterError, DeadWatchError
+from workshopdemo.facts import CHILD_KINDS
 from workshopdemo.ledger import Ledger
 from workshopdemo.names import DemoKey
 from workshopdemo.notify.guard import Guard
@@ -82,11 +83,7 @@ async def run(settings: Settings) -> None:
     )
     problems: list[str] = ["the operator is starting"]
     probes = Probes(
-        alive=lambda: [
-            f"the queue of {what} stands still"
-            for what, one in {"looks": queue, "statuses": telling}.items()
-            if one.is_stalled(_STALLED_AFTER)
-        ],
+        alive=lambda: _standstills({"looks": queue, "statuses": telling}),
         ready=lambda: problems,
     )
     await probes.start(settings.probe_port)
@@ -113,6 +110,14 @@ async def run(settings: Settings) -> None:
         await cluster.close()
 
 
+def _standstills(queues: Mapping[str, WorkQueue[DemoKey]]) -> list[str]:
+    return [
+        f"the queue of {what} stands still"
+        for what, queue in queues.items()
+        if queue.is_stalled(_STALLED_AFTER)
+    ]
+
+
 def _now() -> datetime:
     return datetime.now(UTC)
 
@@ -137,6 +142,7 @@ class _PostOffice:
             inbox_url=settings.inbox_url,
             forbidden=self._surroundings.addresses,
             resolve=self._resolver,
+            clock=clock,
         )
         self._sender = Sender(guard, now=_now)
         self.courier = Courier(
@@ -313,7 +319,7 @@ def _kopf_settings() -> kopf.OperatorSettings:
     settings.watching.chunk_size = 500
     settings.posting.enabled = False
     settings.watching.field_selectors[handlers.CRDS] = f"metadata.name={names.CRD_NAME}"
-    for group, version, plural in handlers.CHILD_KINDS.values():
+    for group, version, plural in CHILD_KINDS.values():
         settings.watching.label_selectors[group, version, plural] = names.DEMO_UID_LABEL
     return settings
 
@@ -328,7 +334,7 @@ async def _resync(
             await require_watch(cluster, cache, settings)
             if not cache.is_complete:
                 continue
-            for kind in handlers.CHILD_KINDS:
+            for kind in CHILD_KINDS:
                 await _forget_vanished(cluster, cache, queue, settings, kind)
             nodes = cache.nodes()
             listed = {node["metadata"]["name"] async for node in cluster.list_nodes()}

@@ -6,7 +6,7 @@ from typing import Final
 from workshopdemo import names
 from workshopdemo.cluster import Cache, Cluster
 from workshopdemo.errors import ClusterError, NameTakenError, NotFoundError
-from workshopdemo.facts import Child
+from workshopdemo.facts import WRITTEN_KINDS, Child
 from workshopdemo.look import Look
 from workshopdemo.model import WorkshopDemo
 from workshopdemo.observe import Transition
@@ -20,17 +20,7 @@ from workshopdemo.plan import (
     went_by_ttl,
 )
 
-_PRUNED: Final = (
-    "ConfigMap",
-    "CronJob",
-    "DaemonSet",
-    "PersistentVolumeClaim",
-    "Role",
-    "RoleBinding",
-    "Service",
-    "ServiceAccount",
-    "StatefulSet",
-)
+_PRUNED: Final = tuple(kind for kind in WRITTEN_KINDS if kind != "Job")
 """Kinds of which only what the plan names may be there; Jobs have a history."""
 
 logger = logging.getLogger(__name__)

@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 
 import msgspec
 
@@ -13,20 +13,40 @@ Object = dict[str, Any]
 _INDEX_ANNOTATION: Final = "batch.kubernetes.io/job-completion-index"
 _SCHEDULED_ANNOTATION: Final = "batch.kubernetes.io/cronjob-scheduled-timestamp"
 
-API_VERSIONS: Final = {
-    "ConfigMap": "v1",
-    "CronJob": "batch/v1",
-    "DaemonSet": "apps/v1",
-    "Job": "batch/v1",
-    "PersistentVolumeClaim": "v1",
-    "Pod": "v1",
-    "Role": "rbac.authorization.k8s.io/v1",
-    "RoleBinding": "rbac.authorization.k8s.io/v1",
-    "Service": "v1",
-    "ServiceAccount": "v1",
-    "StatefulSet": "apps/v1",
+_RBAC: Final = "rbac.authorization.k8s.io"
+
+
+class Resource(NamedTuple):
+    """How a kind is called in URLs and rules."""
+
+    group: str
+    version: str
+    plural: str
+
+
+CHILD_KINDS: Final = {
+    "ConfigMap": Resource("", "v1", "configmaps"),
+    "CronJob": Resource("batch", "v1", "cronjobs"),
+    "DaemonSet": Resource("apps", "v1", "daemonsets"),
+    "Job": Resource("batch", "v1", "jobs"),
+    "PersistentVolumeClaim": Resource("", "v1", "persistentvolumeclaims"),
+    "Pod": Resource("", "v1", "pods"),
+    "Role": Resource(_RBAC, "v1", "roles"),
+    "RoleBinding": Resource(_RBAC, "v1", "rolebindings"),
+    "Service": Resource("", "v1", "services"),
+    "ServiceAccount": Resource("", "v1", "serviceaccounts"),
+    "StatefulSet": Resource("apps", "v1", "statefulsets"),
 }
-"""Kinds of children; what a list gives does not say its kind."""
+"""Kinds of children: what is watched, cached, written and pruned."""
+
+WRITTEN_KINDS: Final = tuple(kind for kind in CHILD_KINDS if kind != "Pod")
+"""Those that the operator writes; Pods are made by Kubernetes."""
+
+API_VERSIONS: Final = {
+    kind: f"{resource.group}/{resource.version}".removeprefix("/")
+    for kind, resource in CHILD_KINDS.items()
+}
+"""What a list gives does not say its kind."""
 
 _CONTENT: Final = (
     "spec",

@@ -11,25 +11,11 @@ import kopf
 
 from workshopdemo import names
 from workshopdemo.cluster import Cache, demo_key_of
+from workshopdemo.facts import CHILD_KINDS
 from workshopdemo.names import DemoKey
 from workshopdemo.queue import WorkQueue
 
 _OURS: Any = {names.DEMO_UID_LABEL: kopf.PRESENT}
-CHILD_KINDS: Final = {
-    "ConfigMap": ("", "v1", "configmaps"),
-    "CronJob": ("batch", "v1", "cronjobs"),
-    "DaemonSet": ("apps", "v1", "daemonsets"),
-    "Job": ("batch", "v1", "jobs"),
-    "PersistentVolumeClaim": ("", "v1", "persistentvolumeclaims"),
-    "Pod": ("", "v1", "pods"),
-    "Role": ("rbac.authorization.k8s.io", "v1", "roles"),
-    "RoleBinding": ("rbac.authorization.k8s.io", "v1", "rolebindings"),
-    "Service": ("", "v1", "services"),
-    "ServiceAccount": ("", "v1", "serviceaccounts"),
-    "StatefulSet": ("apps", "v1", "statefulsets"),
-}
-"""Kinds of children, as kopf names them: group, version, plural."""
-
 
 NODES: Final = ("", "v1", "nodes")
 NODE_SECTIONS: Final = ("logShipping", "serviceDiscovery")

@@ -42,6 +42,9 @@ CONFIG_ANNOTATION: Final = f"{GROUP}/config"
 """On a Pod template: digest of the configuration that its Pods read, so that a new one replaces
 them."""
 
+SERVICE_NAME_LABEL: Final = "kubernetes.io/service-name"
+"""On each EndpointSlice: the Service that it is of (discovery/v1)."""
+
 LEDGER_PREFIX: Final = f"notify.{GROUP}/"
 """Annotations with the ledger of notifications, one a target."""
 

@@ -6,26 +6,16 @@ from typing import Final
 from workshopdemo import names
 from workshopdemo.cluster.port import API_NAMESPACE, API_SERVICE, Access, Cluster
 from workshopdemo.errors import ClusterError
+from workshopdemo.facts import CHILD_KINDS, WRITTEN_KINDS
 
 REQUIRED: Final = (
     *(Access(verb, names.GROUP, names.PLURAL) for verb in ("list", "watch")),
     Access("patch", names.GROUP, f"{names.PLURAL}/status"),
     *(
-        Access(verb, group, resource)
-        for group, resource in (
-            ("batch", "jobs"),
-            ("batch", "cronjobs"),
-            ("apps", "daemonsets"),
-            ("apps", "statefulsets"),
-            ("", "configmaps"),
-            ("", "persistentvolumeclaims"),
-            ("", "services"),
-            ("", "serviceaccounts"),
-            # What these let a node agent do, the operator may do itself: else the API server would
-            # not let it grant it.
-            ("rbac.authorization.k8s.io", "roles"),
-            ("rbac.authorization.k8s.io", "rolebindings"),
-        )
+        # What a Role lets a node agent do, the operator may do itself: else the API server would
+        # not let it grant it.
+        Access(verb, CHILD_KINDS[kind].group, CHILD_KINDS[kind].plural)
+        for kind in WRITTEN_KINDS
         # get: before the first write, whether the name is somebody else's; and of what the ledger
         # of notifications is written on, when somebody else has written meanwhile.
         for verb in ("get", "list", "watch", "create", "patch", "delete")

@@ -31,6 +31,7 @@ from workshopdemo.errors import (
     RejectedError,
     UnavailableError,
 )
+from workshopdemo.facts import CHILD_KINDS
 
 LOG_LINES: Final = (10, 3, 1)
 """So many lines are asked for; fewer, where the last ones are longer than `LOG_BYTES`."""
@@ -44,9 +45,6 @@ NEWEST_BYTES: Final = 64 * 1024
 
 _NO_LOG: Final = re.compile(r"unable to retrieve container logs for \w+://[0-9a-f]+\s*")
 """What the kubelet gives as the log, with HTTP 200, when the container is gone already."""
-
-_SERVICE_LABEL: Final = "kubernetes.io/service-name"
-"""On each EndpointSlice: the Service that it is of."""
 
 _CHUNK: Final = 500
 
@@ -64,48 +62,9 @@ _REJECTED: Final = frozenset({400, 415, 422})
 
 
 # Raw JSON in, raw JSON out: lightkube's typed models drop the fields that they do not know.
-class _Job(GenericNamespacedResource):
-    _api_info = create_api_info("batch", "v1", "Job", "jobs")
-
-
-class _CronJob(GenericNamespacedResource):
-    _api_info = create_api_info("batch", "v1", "CronJob", "cronjobs")
-
-
-class _Claim(GenericNamespacedResource):
-    _api_info = create_api_info("", "v1", "PersistentVolumeClaim", "persistentvolumeclaims")
-
-
-class _Pod(GenericNamespacedResource):
-    _api_info = create_api_info("", "v1", "Pod", "pods")
-
-
-class _ConfigMap(GenericNamespacedResource):
-    _api_info = create_api_info("", "v1", "ConfigMap", "configmaps")
-
-
-class _DaemonSet(GenericNamespacedResource):
-    _api_info = create_api_info("apps", "v1", "DaemonSet", "daemonsets")
-
-
-class _StatefulSet(GenericNamespacedResource):
-    _api_info = create_api_info("apps", "v1", "StatefulSet", "statefulsets")
-
-
-class _Service(GenericNamespacedResource):
-    _api_info = create_api_info("", "v1", "Service", "services")
-
-
-class _ServiceAccount(GenericNamespacedResource):
-    _api_info = create_api_info("", "v1", "ServiceAccount", "serviceaccounts")
-
-
-class _Role(GenericNamespacedResource):
-    _api_info = create_api_info("rbac.authorization.k8s.io", "v1", "Role", "roles")
-
-
-class _RoleBinding(GenericNamespacedResource):
-    _api_info = create_api_info("rbac.authorization.k8s.io", "v1", "RoleBinding", "rolebindings")
+def _namespaced(kind: str, group: str, version: str, plural: str) -> type[Any]:
+    info = create_api_info(group, version, kind, plural)
+    return type(kind, (GenericNamespacedResource,), {"_api_info": info})
 
 
 class _Secret(GenericNamespacedResource):
@@ -139,19 +98,8 @@ class _DemoStatus(GenericNamespacedStatus):
 
 
 _KINDS: Final[dict[str, Any]] = {
-    "ConfigMap": _ConfigMap,
-    "CronJob": _CronJob,
-    "DaemonSet": _DaemonSet,
-    "Job": _Job,
-    "PersistentVolumeClaim": _Claim,
-    "Pod": _Pod,
-    "Role": _Role,
-    "RoleBinding": _RoleBinding,
-    "Secret": _Secret,
-    "Service": _Service,
-    "ServiceAccount": _ServiceAccount,
-    "StatefulSet": _StatefulSet,
-}
+    kind: _namespaced(kind, *resource) for kind, resource in CHILD_KINDS.items()
+} | {"Secret": _Secret}
 
 
 class ApiServer:
@@ -281,7 +229,7 @@ class ApiServer:
 
     async def list_endpoint_slices(self, namespace: str, services: Collection[str]) -> list[Object]:
         """See `Cluster.list_endpoint_slices`."""
-        labels = {_SERVICE_LABEL: sorted(services)}
+        labels = {names.SERVICE_NAME_LABEL: sorted(services)}
         with _translated("list EndpointSlices"):
             found = self._client.list(
                 _EndpointSlice, namespace=namespace, labels=labels, chunk_size=_CHUNK

@@ -3,13 +3,12 @@
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
-from typing import Any, Final
+from typing import Any
 
 from workshopdemo.facts import Child
+from workshopdemo.names import SERVICE_NAME_LABEL
 from workshopdemo.observe.coverage import is_ready
 from workshopdemo.published import PublishedPod
-
-_SERVICE_LABEL: Final = "kubernetes.io/service-name"
 
 
 @dataclass(frozen=True)
@@ -130,7 +129,7 @@ def compare(
     """
     by_service: dict[str, dict[str, Endpoint]] = {}
     for piece in slices:
-        of_service = by_service.setdefault(piece["metadata"]["labels"][_SERVICE_LABEL], {})
+        of_service = by_service.setdefault(piece["metadata"]["labels"][SERVICE_NAME_LABEL], {})
         of_service |= {endpoint.address: endpoint for endpoint in _ready_endpoints(piece)}
     return tuple(
         _compared(service, published, by_service.get(service.name, {})) for service in services
