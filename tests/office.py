@@ -36,6 +36,16 @@ async def look_and_tell(reconciler: Reconciler, key: DemoKey) -> float | None:
     return min((wait for wait in (again, early) if wait is not None), default=None)
 
 
+def settle(cluster: FakeCluster, look: Callable[[], object]) -> None:
+    """Look until nothing is written any more."""
+    for _ in range(5):
+        before = len(cluster.writes)
+        look()
+        if len(cluster.writes) == before:
+            return
+    raise AssertionError("it never comes to rest")
+
+
 class SilentCourier:
     """A courier for demos that tell nobody."""
 

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from logshipping import node_body, part_body
-from office import NoSurveyor, SilentCourier, look_and_tell
+from office import NoSurveyor, SilentCourier, look_and_tell, settle
 from support import NOW, SETTINGS, FakeCluster, demo_body
 from workshopdemo import story
 from workshopdemo.cluster import Cache
@@ -67,12 +67,8 @@ class World:
         return asyncio.run(look_and_tell(self.reconciler, key))
 
     def settle(self, key: DemoKey) -> dict[str, Any]:
-        for _ in range(5):
-            before = len(self.cluster.writes)
-            self.look(key)
-            if len(self.cluster.writes) == before:
-                return self.cluster.status(key)
-        raise AssertionError("it never comes to rest")
+        settle(self.cluster, lambda: self.look(key))
+        return self.cluster.status(key)
 
     def run_agents(self) -> None:
         for number, name in enumerate(NODES):

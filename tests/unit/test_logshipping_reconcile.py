@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from logshipping import CONTROL_PLANE, node_body, part_body, taint
-from office import NoDiscoverer, SilentCourier, look_and_tell
+from office import NoDiscoverer, SilentCourier, look_and_tell, settle
 from support import NOW, SETTINGS, FakeCluster, condition, demo_body, pod_body, time
 from workshopdemo import story
 from workshopdemo.cluster import Cache
@@ -101,12 +101,7 @@ class World:
         return asyncio.run(look_and_tell(self.reconciler, key))
 
     def settle(self, key: DemoKey) -> None:
-        for _ in range(5):
-            before = len(self.cluster.writes)
-            self.look(key)
-            if len(self.cluster.writes) == before:
-                return
-        raise AssertionError("it never comes to rest")
+        settle(self.cluster, lambda: self.look(key))
 
     def counted(self, came: int, of: int = 100, run: int = 1) -> None:
         """Every emitter has written all, and so many have come of each."""

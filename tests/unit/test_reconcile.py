@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from office import NoDiscoverer, NoSurveyor, SilentCourier, look_and_tell
+from office import NoDiscoverer, NoSurveyor, SilentCourier, look_and_tell, settle
 from support import NOW, SETTINGS, CrashError, FakeCluster, demo_body, pod_body
 from workshopdemo import story
 from workshopdemo.cluster import Cache
@@ -64,12 +64,7 @@ class World:
         return asyncio.run(look_and_tell(self.reconciler, key))
 
     def settle(self, key: DemoKey) -> None:
-        for _ in range(5):
-            before = len(self.cluster.writes)
-            self.look(key)
-            if len(self.cluster.writes) == before:
-                return
-        raise AssertionError("it never comes to rest")
+        settle(self.cluster, lambda: self.look(key))
 
 
 @pytest.fixture
