@@ -407,8 +407,13 @@ def cut(lines: Mapping[str, Counter[str]]) -> int:
 
 
 def twice(arrived: Mapping[str, Counter[str]]) -> int:
-    """How many lines arrived again."""
-    return sum(count - 1 for lines in arrived.values() for count in lines.values())
+    """How many lines arrived again; ends of two long lines that read alike are no line again."""
+    return sum(
+        count - 1
+        for lines in arrived.values()
+        for line, count in lines.items()
+        if _NUMBER.match(line)
+    )
 
 
 def numbers(lines: Mapping[str, Counter[str]]) -> list[int]:
