@@ -121,7 +121,10 @@ def describe(found: Sequence[Node]) -> str:
     if missing > 0:
         return f"{states}, {missing} of {NODES} nodes missing"
     if all(node.state == "running" for node in found):
-        return "its nodes run, but the API server or a kubelet does not answer"
+        return (
+            "its nodes run, but the API server or a kubelet does not answer, or a node has another "
+            "address than before"
+        )
     return states
 
 
@@ -136,7 +139,27 @@ def _answers(name: str) -> bool:
             return False
         time.sleep(1)
     printed = output(_wait_for_nodes(name, ANSWER_SECONDS), timeout=ANSWER_SECONDS + 5)
-    return printed.count("condition met") == NODES
+    return printed.count("condition met") == NODES and _known_addresses(name) == addresses(name)
+
+
+def _known_addresses(name: str) -> dict[str, str]:
+    """The nodes' addresses as Kubernetes knows them, by which Pods on other nodes are reached."""
+    form = (
+        '{range .items[*]}{.metadata.name}{"\\t"}'
+        '{.status.addresses[?(@.type=="InternalIP")].address}{"\\n"}{end}'
+    )
+    return _table(output(access(name).kubectl("get", "nodes", f"--output=jsonpath={form}")))
+
+
+def addresses(name: str) -> dict[str, str]:
+    """The nodes' addresses as the engine has dealt them out: anew, whenever it was restarted."""
+    form = '{{slice .Name 1}}{{"\\t"}}{{range .NetworkSettings.Networks}}{{.IPAddress}}{{end}}'
+    containers = [node.name for node in nodes(name)]
+    return _table(output(["docker", "inspect", "--format", form, *containers]))
+
+
+def _table(printed: str) -> dict[str, str]:
+    return {node: address for node, _, address in (x.partition("\t") for x in printed.splitlines())}
 
 
 def _wait_for_nodes(name: str, seconds: int) -> list[str | Path]:
