@@ -66,8 +66,18 @@ def test_a_long_line_does_not_hide_the_end(answer: dict[str, Any]) -> None:
     assert asyncio.run(api.ApiServer().pod_log("n", "p", "c")) == "line 3\nline 4\nend of log"
 
 
-def test_the_kubelets_excuse_is_no_log(answer: dict[str, httpx2.Response]) -> None:
-    excuse = f"unable to retrieve container logs for containerd://{'0a' * 32}"
+_LOG_FILE = "/var/log/pods/n_p_90f1f79c/main/0.log"
+
+
+@pytest.mark.parametrize(
+    "excuse",
+    [
+        f"unable to retrieve container logs for containerd://{'0a' * 32}",
+        f'failed to try resolving symlinks in path "{_LOG_FILE}": lstat {_LOG_FILE}: no such file',
+        f'failed to open log file "{_LOG_FILE}": open {_LOG_FILE}: no such file',
+    ],
+)
+def test_the_kubelets_excuse_is_no_log(answer: dict[str, httpx2.Response], excuse: str) -> None:
     assert log_of(answer, excuse) is None
     assert log_of(answer, f"{excuse}\nand more") is not None, "a program may quote it"
 

@@ -43,8 +43,13 @@ NEWEST_LINES: Final = 8
 NEWEST_BYTES: Final = 64 * 1024
 """Read at most so much where only the newest lines count."""
 
-_NO_LOG: Final = re.compile(r"unable to retrieve container logs for \w+://[0-9a-f]+\s*")
-"""What the kubelet gives as the log, with HTTP 200, when the container is gone already."""
+_NO_LOG: Final = re.compile(
+    r"unable to retrieve container logs for \w+://[0-9a-f]+\s*"
+    r"|failed to (?:try resolving symlinks in path|open log file) "
+    r'"/var/log/pods/[^"\n]+": [^\n]*\s*'
+)
+"""What the kubelet gives as the log, with HTTP 200, when the container or its log is gone already
+(pkg/kubelet/kuberuntime)."""
 
 _CHUNK: Final = 500
 
