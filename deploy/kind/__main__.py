@@ -65,7 +65,7 @@ def _load(arguments: argparse.Namespace) -> None:
     with cache.exclusive("load"):
         engine.ensure()
         cluster.require(arguments.name)
-        refs = arguments.ref or [*images.ensure(images.LESSON_IMAGES), operatorimage.ensure()]
+        refs = arguments.ref or [*images.ensure(images.DEMO_IMAGES), operatorimage.ensure()]
         cluster.load(arguments.name, refs)
 
 

@@ -102,7 +102,7 @@ def _require_answer(target: Access) -> None:
 
 def _load(name: str) -> Image:
     operator = operatorimage.ensure()
-    cluster.load(name, [*images.ensure(images.LESSON_IMAGES), operator])
+    cluster.load(name, [*images.ensure(images.DEMO_IMAGES), operator])
     return Image.parse(operator)
 
 

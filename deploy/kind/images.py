@@ -15,9 +15,8 @@ from steps import Failure, run, step
 
 # On images built here: the hash of what went in, so that a changed pin replaces them.
 INPUTS_LABEL = "workshopdemo.dev/inputs"
-# What the lessons of deploy/demos run.
-LESSON_IMAGES = ("busybox", "collector", "aggregator")
-# What demos run. The other RECIPES are followed only when somebody asks for one by name.
+# What the lessons of deploy/demos run. The other RECIPES are followed only when somebody asks for
+# one by name.
 DEMO_IMAGES = ("busybox", "collector", "aggregator", "postgres")
 
 BUSYBOX = debian.Tree("busybox", PINS.debian["images"], ("busybox-static",))

@@ -19,7 +19,7 @@ from support import ROOT
 CLUSTER = os.environ.get("WORKSHOP_E2E_CLUSTER", "workshop-test")
 """Whoever works on a cluster of another name has the tests run there."""
 
-IMAGES = ("busybox", "alertmanager", "collector", "aggregator")
+IMAGES = ("busybox", "alertmanager", "collector", "aggregator", "postgres")
 
 
 @dataclass(frozen=True)

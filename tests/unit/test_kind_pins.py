@@ -142,3 +142,4 @@ def test_the_chart_names_the_images_that_are_made_here() -> None:
         "collectorImage": pins.PINS.images["collector"],
         "aggregatorImage": pins.PINS.images["aggregator"],
     }
+    assert values["statefulSet"] == {"postgresImage": pins.PINS.images["postgres"]}
