@@ -24,7 +24,6 @@ from workshopdemo.programs.database_migration import (
     migrate,
     pending,
 )
-from workshopdemo.programs.env import SettingError
 from workshopdemo.programs.say import LINE_LENGTH
 from workshopdemo.programs.table import aligned, money
 
@@ -229,10 +228,22 @@ class TestMigration:
         assert code == 2
         assert "is a volume mounted?" in " ".join(lines)
 
-    def test_another_database(self, monkeypatch: pytest.MonkeyPatch) -> None:
-        monkeypatch.setenv("DATABASE_URL", "postgresql://db/bookshop")
-        with pytest.raises(SettingError, match="know SQLite only"):
-            database_migration.connect()
+    def test_a_kind_that_nobody_knows(self, tmp_path: Path) -> None:
+        url = "mysql://somebody:a-password@db/bookshop"
+        code, lines = run("database_migration", DATA_DIR=str(tmp_path), DATABASE_URL=url)
+        assert code == 2
+        said = " ".join(lines)
+        assert "DATABASE_URL must look like postgresql://user@host:5432/database" in said
+        assert "a-password" not in said
+        assert not list(tmp_path.iterdir())
+
+    def test_who_works_with_a_file_does_not_load_the_driver(self, tmp_path: Path) -> None:
+        script = (
+            "import sys; from workshopdemo.programs import nightly_report; nightly_report.main(); "
+            "sys.exit('pg8000' in sys.modules)"
+        )
+        env = {"PYTHONPATH": str(SOURCE_ROOT), "DATA_DIR": str(tmp_path)}
+        subprocess.run([sys.executable, "-c", script], env=env, check=True, capture_output=True)
 
     def test_a_database_that_cannot_be_opened(self, tmp_path: Path) -> None:
         """What SQLite says is passed on, not a traceback."""
@@ -500,3 +511,27 @@ def spoil(path: Path, damage: str) -> None:
         copy = SQLite(path)
         copy.query("DELETE FROM order_lines WHERE rowid = 1")
         copy.close()
+
+
+class TestMigrationFirst:
+    """All of a demo starts at the same moment, and the migration is to be the migration's."""
+
+    def test_others_wait_for_it(self, database: SQLite, monkeypatch, capsys) -> None:
+        monkeypatch.setenv(database_migration.MIGRATION_WAIT, "30")
+        naps = []
+
+        def nap(seconds: float) -> None:
+            naps.append(seconds)
+            if len(naps) == 3:
+                migrate(database, load())
+
+        monkeypatch.setattr(database_migration.time, "sleep", nap)
+        database_migration.ensure_schema(database)
+        assert len(naps) == 3
+        assert "I wait for the migration, 30 s at most" in capsys.readouterr().out
+
+    def test_and_do_without_it_in_the_end(self, database: SQLite, monkeypatch) -> None:
+        monkeypatch.setenv(database_migration.MIGRATION_WAIT, "2")
+        monkeypatch.setattr(database_migration.time, "sleep", lambda _: None)
+        database_migration.ensure_schema(database)
+        assert not pending(database, load())

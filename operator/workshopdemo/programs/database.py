@@ -1,8 +1,7 @@
 """The bookshop's database, as the programs see it: all they know of it is `Database`.
 
-It is SQLite, one file on the demo's volume. A second back end needs a class with the same methods
-and a line in `connect`; SQL in the programs and migrations is what most databases understand, with
-`?` for a value.
+It is SQLite, one file on the demo's volume, or PostgreSQL if the demo has a StatefulSet of it. SQL
+in the programs and migrations is what both understand, with `?` for a value.
 """
 
 import shutil
@@ -29,9 +28,6 @@ class Database(Protocol):
     label: str
     """Which database it is, for a person."""
 
-    dump_suffix: str
-    """How the name of a dump's file ends."""
-
     def query(self, sql: str, values: Sequence[Any] = ()) -> list[tuple[Any, ...]]:
         """All rows of one statement."""
 
@@ -47,16 +43,6 @@ class Database(Protocol):
     def tables(self) -> list[str]:
         """Names of all tables, sorted."""
 
-    def dump(self, path: Path) -> Mapping[str, int]:
-        """Write the whole database to a file, as it is at one moment, while others may use it.
-
-        Returns:
-            How many rows each table had at that moment.
-        """
-
-    def restored(self, path: Path) -> AbstractContextManager["Database"]:
-        """A scratch database made from a dump; an error if the dump is not sound."""
-
 
 def connect() -> AbstractContextManager[Database]:
     """The demo's database; it is empty at first.
@@ -65,8 +51,23 @@ def connect() -> AbstractContextManager[Database]:
         SettingError: DATA_DIR or DATABASE_URL makes no sense.
         DatabaseError: It cannot be opened.
     """
+    if not env.text("DATABASE_URL"):
+        return open_file()
+    # The driver takes time and memory, which who works with a file does not need.
+    from workshopdemo.programs import postgresql  # noqa: PLC0415
+
+    return postgresql.connect()
+
+
+def open_file() -> AbstractContextManager["SQLite"]:
+    """The database in a file, whose whole content can be copied by whoever has the volume.
+
+    Raises:
+        SettingError: DATA_DIR makes no sense, or the database is not in a file.
+        DatabaseError: It cannot be opened.
+    """
     if env.text("DATABASE_URL"):
-        raise env.SettingError("DATABASE_URL is set, but these programs know SQLite only so far.")
+        raise env.SettingError("DATABASE_URL is set, but this needs a database in a file.")
     return closing(SQLite(env.data_directory() / _FILE))
 
 
@@ -87,6 +88,7 @@ class SQLite:
     """
 
     dump_suffix = ".db"
+    """How the name of a dump's file ends."""
 
     def __init__(self, path: Path) -> None:
         self.label = f"SQLite {sqlite3.sqlite_version}, {path}"
@@ -144,7 +146,11 @@ class SQLite:
         return [name for (name,) in rows]
 
     def dump(self, path: Path) -> Mapping[str, int]:
-        """Copy page by page with SQLite's backup API: a plain copy of a file in use is none."""
+        """Copy page by page with SQLite's backup API: a plain copy of a file in use is none.
+
+        Returns:
+            How many rows each table had at that moment.
+        """
         self.query("BEGIN")
         try:
             # Reading starts the snapshot: what is counted is what is copied.
@@ -159,7 +165,7 @@ class SQLite:
 
     @contextmanager
     def restored(self, path: Path) -> Iterator["SQLite"]:
-        """A copy in /tmp, as a new server would get it, checked page by page."""
+        """A copy in /tmp, as a new server would get it; an error if the dump is not sound."""
         with tempfile.TemporaryDirectory() as scratch:
             copy = Path(shutil.copy(path, Path(scratch) / _FILE))
             with closing(SQLite(copy)) as database:

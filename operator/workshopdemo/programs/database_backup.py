@@ -5,6 +5,8 @@ that: whatever goes wrong, the newest file in the directory is one that can be r
 how many stay (3).
 
 (A real shop keeps its backups on another disk than the database. One volume is enough to learn on.)
+
+A database on a server is backed up by postgres/backup.sh, in the image that has the server's tools.
 """
 
 import sys
@@ -14,7 +16,7 @@ from pathlib import Path
 from typing import Final
 
 from workshopdemo.programs import env
-from workshopdemo.programs.database import Database, DatabaseError, connect, row_counts
+from workshopdemo.programs.database import DatabaseError, SQLite, open_file, row_counts
 from workshopdemo.programs.database_migration import MigrationError, ensure_schema
 from workshopdemo.programs.files import remove_left_overs, written_whole
 from workshopdemo.programs.say import say
@@ -28,7 +30,7 @@ class BackupError(Exception):
     """The backup is no good; the text says why."""
 
 
-def back_up(database: Database, directory: Path, now: datetime) -> Path:
+def back_up(database: SQLite, directory: Path, now: datetime) -> Path:
     """Write a backup, try a restore of it, and only then give it its name."""
     directory.mkdir(exist_ok=True)
     path = directory / f"{_NAME}{now:%Y%m%dT%H%M%SZ}{database.dump_suffix}"
@@ -41,7 +43,7 @@ def back_up(database: Database, directory: Path, now: datetime) -> Path:
     return path
 
 
-def try_restore(database: Database, path: Path, counts: Mapping[str, int]) -> None:
+def try_restore(database: SQLite, path: Path, counts: Mapping[str, int]) -> None:
     """Restore it somewhere else, and compare with what the database held at that moment."""
     try:
         with database.restored(path) as copy:
@@ -74,7 +76,7 @@ def main() -> int:
         keep = env.whole_number("KEEP", default=3, at_least=1)
         directory = env.data_directory() / DIRECTORY
         say("Backing up the bookshop's database, while the shop stays open.")
-        with connect() as database:
+        with open_file() as database:
             say(f"Database: {database.label}.")
             ensure_schema(database)
             path = back_up(database, directory, datetime.now(UTC))

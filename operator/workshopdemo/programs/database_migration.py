@@ -7,15 +7,19 @@ ones were applied is written in the database itself, so it does not matter how o
 import hashlib
 import re
 import sys
+import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Final
 
+from workshopdemo.programs import env
 from workshopdemo.programs.database import Database, DatabaseError, connect
 from workshopdemo.programs.env import SettingError
 from workshopdemo.programs.say import say
+
+MIGRATION_WAIT: Final = "MIGRATION_WAIT_SECONDS"
 
 DIRECTORY: Final = Path(__file__).parent / "migrations"
 
@@ -124,12 +128,26 @@ def apply(database: Database, migration: Migration, migrations: Sequence[Migrati
 
 
 def ensure_schema(database: Database) -> None:
-    """For the other programs: have the schema they need, and say it if that took something."""
+    """For the other programs: have the schema they need, and say it if that took something.
+
+    A demo's migration Job may have started at the same moment: MIGRATION_WAIT_SECONDS (0) is what
+    it gets to do that.
+    """
     migrations = load()
+    _await_migration(database, migrations, env.whole_number(MIGRATION_WAIT, default=0))
     if pending(database, migrations):
         state = "an older schema" if applied(database) else "no schema yet"
         say(f"The database has {state}: applying the missing migrations first.")
         migrate(database, migrations)
+
+
+def _await_migration(database: Database, migrations: Sequence[Migration], seconds: int) -> None:
+    if seconds and pending(database, migrations):
+        say(f"The database has no schema yet. I wait for the migration, {seconds} s at most.")
+    for _ in range(seconds):
+        if not pending(database, migrations):
+            return
+        time.sleep(1)
 
 
 def main() -> int:
