@@ -206,6 +206,40 @@ class ServiceDiscovery(OnNodes, frozen=True, kw_only=True):
     """spec.serviceDiscovery."""
 
 
+StatefulScenario = Literal["Postgres", "Diary"]
+
+
+class RollingUpdate(Struct, frozen=True, kw_only=True):
+    """updateStrategy.rollingUpdate of a StatefulSet."""
+
+    partition: int
+
+
+class UpdateStrategy(Struct, frozen=True, kw_only=True):
+    """updateStrategy of a StatefulSet."""
+
+    type: Literal["RollingUpdate", "OnDelete"]
+    rolling_update: RollingUpdate | None = None
+
+
+class StatefulSet(Struct, frozen=True, kw_only=True):
+    """spec.statefulSet."""
+
+    scenario: StatefulScenario
+    replicas: int
+    storage: str
+    storage_class_name: str | None = None
+    retain: bool
+    """Whether claims stay when their member or the demo goes."""
+
+    pod_management_policy: Literal["OrderedReady", "Parallel"]
+    update_strategy: UpdateStrategy
+    image: str | None = None
+    """Another image of the scenario's program, for the lesson on updates."""
+
+    resources: dict[str, dict[str, str]] | None = None
+
+
 class Spec(Struct, frozen=True, kw_only=True):
     """What the lesson shows."""
 
@@ -213,6 +247,7 @@ class Spec(Struct, frozen=True, kw_only=True):
     cron_jobs: tuple[CronJob, ...] = ()
     log_shipping: LogShipping | None = None
     service_discovery: ServiceDiscovery | None = None
+    stateful_set: StatefulSet | None = None
     notifications: NotificationsSpec = NotificationsSpec()
 
 
@@ -476,6 +511,107 @@ class ServiceDiscoveryStatus(Struct, frozen=True, kw_only=True):
     services: tuple[ServiceAddresses, ...] = ()
 
 
+Role = Literal["Primary", "Replica"]
+
+
+class Member(Struct, frozen=True, kw_only=True):
+    """A member of the StatefulSet and what proves that it is the same as before."""
+
+    pod: str
+    """Name of its Pod, which is its own name."""
+
+    ordinal: int
+    ready: bool
+    node: str | None = None
+    pod_uid: str | None = None
+    revision: str | None = None
+    """Of the Pod template that it was made from."""
+
+    claim: str
+    volume: str | None = None
+    restarts: int
+    """Of the containers of this Pod. No count is left out: nothing is worth reading, too."""
+
+    role: Role | None = None
+    lag: str | None = None
+    """How much a replica has still to replay."""
+
+    first_seen: str | None = None
+    """When the data was first started on, by the data itself."""
+
+    starts: int
+    """How often it was started on this data, by the data itself."""
+
+    came_back: int
+    """How many times its Pod was replaced by another one of the same name."""
+
+    same_claim: bool | None = None
+    """Whether it has had the same claim and volume ever since it was first seen."""
+
+    same_data: bool | None = None
+    """Whether all that was on its volume before is there still."""
+
+    identifier: str | None = None
+    """Of the data: PostgreSQL's system identifier, or the diary's own."""
+
+    checksum: str | None = None
+    """Of its newest entry, which includes all before."""
+
+    message: str | None = None
+    """What is wrong with it."""
+
+
+class Step(Struct, frozen=True, kw_only=True):
+    """Something that happened to a member."""
+
+    time: str
+    pod: str
+    what: Literal["Created", "Ready", "NotReady", "Stopping", "Gone"]
+    revision: str | None = None
+
+
+class Blockage(Struct, frozen=True, kw_only=True):
+    """What keeps the StatefulSet from going on, and the way out."""
+
+    reason: str
+    message: str
+    way_out: str
+    pod: str | None = None
+
+
+class StatefulSetStatus(Struct, frozen=True, kw_only=True):
+    """What spec.statefulSet showed."""
+
+    scenario: StatefulScenario
+    stateful_set: str
+    """Its name."""
+
+    service: str
+    """Name of the Service that its users take."""
+
+    replicas: int
+    ready: int
+    updated: int
+    """Members made from the newest Pod template."""
+
+    reason: str
+    message: str
+    as_expected: bool | None = None
+    identifier: str | None = None
+    """The system identifier that all members share, of a database."""
+
+    rows: int | None = None
+    """Entries of the ledger that was written through the Service, of a database."""
+
+    blocked: Blockage | None = None
+    members: tuple[Member, ...] = ()
+    steps: tuple[Step, ...] = ()
+    """The newest, the oldest first."""
+
+    kept_claims: tuple[str, ...] = ()
+    """Claims without a member, which hold its data until it comes back."""
+
+
 class Condition(Struct, frozen=True, kw_only=True):
     """A metav1.Condition."""
 
@@ -510,6 +646,7 @@ class Status(Struct, frozen=True, kw_only=True):
     cron_jobs: tuple[CronJobStatus, ...] = ()
     log_shipping: LogShippingStatus | None = None
     service_discovery: ServiceDiscoveryStatus | None = None
+    stateful_set: StatefulSetStatus | None = None
     notifications: NotificationsStatus | None = None
     story: tuple[Story, ...] = ()
 

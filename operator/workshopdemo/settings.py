@@ -24,6 +24,9 @@ class Settings:
     aggregator_image: str = ""
     """VictoriaLogs."""
 
+    postgres_image: str = ""
+    """PostgreSQL, with its server and client programs and a user 999 called postgres."""
+
     pull_policy: PullPolicy = "IfNotPresent"
     """Of the operator's own image."""
 
@@ -71,6 +74,7 @@ def load(environment: Mapping[str, str]) -> Settings:
         aggregator_image=_image(
             environment, "WORKSHOPDEMO_AGGREGATOR_IMAGE", "VictoriaLogs' image"
         ),
+        postgres_image=_image(environment, "WORKSHOPDEMO_POSTGRES_IMAGE", "PostgreSQL's image"),
         pull_policy=cast(
             "PullPolicy", _choice(environment, "WORKSHOPDEMO_PULL_POLICY", get_args(PullPolicy))
         ),

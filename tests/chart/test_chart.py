@@ -142,8 +142,8 @@ class TestChartItself:
         schema = yaml.safe_load((CHART / "values.schema.json").read_text())
         values = yaml.safe_load((CHART / "values.yaml").read_text())
         assert set(schema["properties"]) - {"global"} == set(values)
-        objects = ("image", "crds", "rbac", "serviceAccount", "log", "notifications", "inbox")
-        for key in objects:
+        parts = {key for key, part in schema["properties"].items() if "properties" in part}
+        for key in parts - {"resources"}:  # some of which are left out
             assert set(schema["properties"][key]["properties"]) == set(values[key]), key
 
 
@@ -225,6 +225,18 @@ class TestSettings:
         loaded = settings.load(environment(pod))
         assert loaded.image == pod["containers"][0]["image"]
         assert loaded.identity == "metadata.name"
+
+    def test_images_of_others_reach_the_operator(self, helm: str) -> None:
+        values = yaml.safe_load((CHART / "values.yaml").read_text())
+        loaded = settings.load(environment(pod_spec(render(helm))))
+        assert (loaded.collector_image, loaded.aggregator_image, loaded.postgres_image) == (
+            values["logShipping"]["collectorImage"],
+            values["logShipping"]["aggregatorImage"],
+            values["statefulSet"]["postgresImage"],
+        )
+        mirrored = f"mirror.example:5000/postgres@sha256:{'0' * 64}"
+        objects = render(helm, f"--set=statefulSet.postgresImage={mirrored}")
+        assert settings.load(environment(pod_spec(objects))).postgres_image == mirrored
 
     def test_namespaces_reach_the_operator(self, helm: str) -> None:
         objects = render(helm, "--set=namespaces={one,two}")
@@ -393,6 +405,9 @@ class TestCRD:
         ("notifications.allowedHosts=a:1", "/notifications/allowedHosts"),
         ("notifications.allowedHosts={http://a}", "/notifications/allowedHosts/0"),
         ("notifications.allowedHosts={a b}", "/notifications/allowedHosts/0"),
+        ("statefulSet.postgresImage=postgres", "/statefulSet/postgresImage"),
+        ("statefulSet.postgresImage=", "/statefulSet/postgresImage"),
+        ("statefulSet.image=postgres:17", "additional properties 'image' not allowed"),
     ],
 )
 def test_wrong_values_are_refused(helm: str, setting: str, said: str) -> None:

@@ -81,10 +81,10 @@ def test_refused(api: ApiClient, path: Path) -> None:
 
 @pytest.mark.parametrize("path", ACCEPTED, ids=stem)
 def test_accepted(api: ApiClient, path: Path) -> None:
-    (demo,) = demos_in(path)
-    taken = create(api, demo)["spec"]
-    assert set(taken) == set(demo["spec"])
-    assert without_additions(taken, demo["spec"]) == demo["spec"]
+    for demo in demos_in(path):
+        taken = create(api, demo)["spec"]
+        assert set(taken) == set(demo["spec"])
+        assert without_additions(taken, demo["spec"]) == demo["spec"]
 
 
 def test_defaults(api: ApiClient) -> None:
@@ -96,6 +96,7 @@ def test_defaults(api: ApiClient) -> None:
             "jobs": [{"name": "hello", "scenario": "CIPipeline"}],
             "cronJobs": [{"name": "hello", "scenario": "NightlyReport", "schedule": "@daily"}],
             "logShipping": {},
+            "statefulSet": {"scenario": "Postgres"},
             "notifications": {"targets": [{"name": "inbox", "inbox": {}}]},
         },
     }
@@ -129,6 +130,14 @@ def test_defaults(api: ApiClient) -> None:
         "retention": "7d",
         "storage": "1Gi",
     }
+    assert taken["statefulSet"] == {
+        "scenario": "Postgres",
+        "replicas": 1,
+        "storage": "256Mi",
+        "retain": False,
+        "podManagementPolicy": "OrderedReady",
+        "updateStrategy": {"type": "RollingUpdate"},
+    }
     assert taken["notifications"] == {"targets": [{"name": "inbox", "inbox": {"dialect": "Slack"}}]}
 
 
@@ -157,8 +166,8 @@ def test_a_secret_in_plain_text_is_refused_however_lenient_the_check(
 
 
 def test_there_is_something_to_refuse() -> None:
-    assert len(REFUSED) >= 420
-    assert len(ACCEPTED) >= 35
+    assert len(REFUSED) >= 470
+    assert len(ACCEPTED) >= 40
 
 
 @pytest.mark.parametrize(
@@ -179,8 +188,7 @@ def test_there_is_something_to_refuse() -> None:
 )
 def test_what_was_is_not_made_undone(world: World, change: dict[str, Any], said: str) -> None:
     _ship_the_logs_of_no_node(world)
-    patch = json.dumps({"spec": {"logShipping": change}})
-    answer = _try(world, patch, fails=True)
+    answer = _try(world, {"logShipping": change}, fails=True)
     assert re.search(said, answer), answer
 
 
@@ -201,24 +209,152 @@ def test_what_was_is_not_made_undone(world: World, change: dict[str, Any], said:
 )
 def test_what_may_be_changed(world: World, change: dict[str, Any]) -> None:
     _ship_the_logs_of_no_node(world)
-    _try(world, json.dumps({"spec": {"logShipping": change}}))
+    _try(world, {"logShipping": change})
+
+
+@pytest.mark.parametrize(
+    ("change", "said"),
+    [
+        (
+            {"storage": "1Gi"},
+            (
+                "spec.statefulSet.storage:.*must not be changed from 2Gi: a StatefulSet keeps .*"
+                "remove spec.statefulSet .*, apply, and add it again; the data goes with its volume"
+            ),
+        ),
+        # It cannot grow, either.
+        ({"storage": "3Gi"}, "storage must not be changed from 2Gi"),
+        ({"storage": None}, "storage must not be changed from 2Gi"),
+        (
+            {"storage": "3Gi", "retain": True},
+            "spec.statefulSet.storage:.*apply, and add it again; the data goes",
+        ),
+        (
+            {"storageClassName": "other"},
+            "spec.statefulSet.storageClassName:.*storageClassName must not be changed, added or",
+        ),
+        ({"storageClassName": None}, "To begin anew in another class, remove spec.statefulSet"),
+        (
+            {"podManagementPolicy": "OrderedReady"},
+            (
+                "spec.statefulSet.podManagementPolicy:.*must not be changed from Parallel: .*"
+                "set retain: true and apply while all members are ready, so that the data stays; "
+                "then remove spec.statefulSet"
+            ),
+        ),
+        ({"podManagementPolicy": None}, "podManagementPolicy must not be changed from Parallel"),
+        (
+            {"updateStrategy": {"type": "OnDelete"}},
+            "spec.statefulSet.updateStrategy.rollingUpdate:.*remove it, or set type: RollingUpdate",
+        ),
+    ],
+    ids=[
+        "storage-lowered",
+        "storage-raised",
+        "storage-to-default",
+        "storage-with-retain",
+        "storage-class",
+        "storage-class-removed",
+        "pod-management-policy",
+        "pod-management-policy-to-default",
+        "on-delete-with-a-partition",
+    ],
+)
+def test_what_a_stateful_set_is_made_with_stays(
+    world: World, change: dict[str, Any], said: str
+) -> None:
+    _keep_a_diary_with_no_member(world)
+    answer = _try(world, {"statefulSet": change}, fails=True)
+    assert re.search(said, answer), answer
+
+
+@pytest.mark.parametrize(
+    ("change", "said"),
+    [
+        (
+            {"storage": "3Gi"},
+            r"delete the claims, which retain: true has kept \(kubectl get pvc\),",
+        ),
+        ({"storageClassName": "new"}, "apply, delete the claims, which retain: true has kept"),
+        (
+            {"podManagementPolicy": "Parallel"},
+            "To have another, remove spec.statefulSet .*, apply, and add it again with the new",
+        ),
+    ],
+    ids=["storage", "storage-class-added", "pod-management-policy"],
+)
+def test_the_way_out_of_a_stateful_set_that_retains(
+    world: World, change: dict[str, Any], said: str
+) -> None:
+    retained = {"scenario": "Postgres", "replicas": 0, "storage": "2Gi", "retain": True}
+    _apply(world, {"statefulSet": retained})
+    answer = _try(world, {"statefulSet": change}, fails=True)
+    assert re.search(said, answer), answer
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"storage": "2048Mi"},
+        {"replicas": 3, "retain": True, "image": "other:1", "resources": {"limits": {"cpu": "1"}}},
+        {"updateStrategy": {"rollingUpdate": {"partition": 0}}},
+        {"updateStrategy": {"type": "OnDelete", "rollingUpdate": None}},
+        # Another scenario is another StatefulSet, with claims of its own.
+        {
+            "scenario": "Postgres",
+            "storage": "1Gi",
+            "storageClassName": None,
+            "podManagementPolicy": "OrderedReady",
+        },
+        None,
+    ],
+    ids=[
+        "the-same-in-other-words",
+        "whatever-kubernetes-lets",
+        "partition",
+        "on-delete",
+        "scenario",
+        "removed",
+    ],
+)
+def test_what_may_be_changed_of_a_stateful_set(world: World, change: dict[str, Any] | None) -> None:
+    _keep_a_diary_with_no_member(world)
+    _try(world, {"statefulSet": change})
 
 
 def _ship_the_logs_of_no_node(world: World) -> None:
     world.core.create_namespaced_resource_quota(
         world.namespace, {"metadata": {"name": "none"}, "spec": {"hard": {"pods": "0"}}}
     )
+    _apply(world, {"logShipping": {"storage": "2Gi", "emitter": {"run": 2}}})
+
+
+def _keep_a_diary_with_no_member(world: World) -> None:
+    diary = {
+        "scenario": "Diary",
+        "replicas": 0,
+        "storage": "2Gi",
+        "storageClassName": "some",
+        "podManagementPolicy": "Parallel",
+        "updateStrategy": {"rollingUpdate": {"partition": 1}},
+    }
+    hello = {"name": "hello", "scenario": "CIPipeline", "suspend": True}
+    _apply(world, {"statefulSet": diary, "jobs": [hello]})
+
+
+def _apply(world: World, spec: dict[str, Any]) -> None:
     world.apply_manifest(
         {
             "apiVersion": "workshopdemo.dev/v1alpha1",
             "kind": "WorkshopDemo",
             "metadata": {"name": "shop", "namespace": world.namespace},
-            "spec": {"logShipping": {"storage": "2Gi", "emitter": {"run": 2}}},
+            "spec": spec,
         }
     )
 
 
-def _try(world: World, patch: str, *, fails: bool = False) -> str:
+def _try(world: World, change: dict[str, Any], *, fails: bool = False) -> str:
     """Ask for a change, and change nothing."""
+    patch = json.dumps({"spec": change})
     command = ("patch", "wd", "shop", "--type=merge", "--dry-run=server", "--patch", patch)
     return world.kubectl(*command, fails=fails)

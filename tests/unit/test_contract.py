@@ -6,7 +6,7 @@ from typing import Any
 import msgspec
 import pytest
 
-from support import CRD, ROOT, SCHEMA, demo_body, time
+from support import CRD, ROOT, SCHEMA, demo_body, time, with_defaults
 from workshopdemo import model, names
 from workshopdemo.errors import InvalidSpecError
 from workshopdemo.notify.wire import Dialect, TargetKind
@@ -28,6 +28,11 @@ OTLP = LOGS["properties"]["destination"]["properties"]["otlpHttp"]
 HEADER = OTLP["properties"]["headers"]["items"]
 SHIPPED = STATUS["properties"]["logShipping"]
 FOUND = STATUS["properties"]["serviceDiscovery"]
+STATEFUL_SET = SPEC["properties"]["statefulSet"]
+UPDATES = STATEFUL_SET["properties"]["updateStrategy"]
+KEPT = STATUS["properties"]["statefulSet"]
+MEMBER = KEPT["properties"]["members"]["items"]
+STEP = KEPT["properties"]["steps"]["items"]
 
 
 def _annotation(struct: Any, field: str) -> Any:
@@ -99,6 +104,13 @@ def test_every_scenario_is_in_the_crd_and_no_other() -> None:
         (model.NodePods, FOUND["properties"]["nodes"]["items"]),
         (model.ServiceAddresses, FOUND["properties"]["services"]["items"]),
         (model.UncoveredNode, FOUND["properties"]["uncovered"]["items"]),
+        (model.StatefulSet, STATEFUL_SET),
+        (model.UpdateStrategy, UPDATES),
+        (model.RollingUpdate, UPDATES["properties"]["rollingUpdate"]),
+        (model.StatefulSetStatus, KEPT),
+        (model.Member, MEMBER),
+        (model.Step, STEP),
+        (model.Blockage, KEPT["properties"]["blocked"]),
     ],
 )
 def test_the_structs_have_the_crds_fields(struct: Any, schema: dict[str, Any]) -> None:
@@ -154,6 +166,15 @@ def _admitted(schema: dict[str, Any]) -> set[str]:
         (_annotation(model.TargetStatus, "state"), TARGET_STATUS["properties"]["state"]),
         (_annotation(model.InboxTarget, "dialect"), KINDS["inbox"]["properties"]["dialect"]),
         (Dialect, KINDS["inbox"]["properties"]["dialect"]),
+        (model.StatefulScenario, STATEFUL_SET["properties"]["scenario"]),
+        (model.StatefulScenario, KEPT["properties"]["scenario"]),
+        (
+            _annotation(model.StatefulSet, "pod_management_policy"),
+            STATEFUL_SET["properties"]["podManagementPolicy"],
+        ),
+        (_annotation(model.UpdateStrategy, "type"), UPDATES["properties"]["type"]),
+        (model.Role, MEMBER["properties"]["role"]),
+        (_annotation(model.Step, "what"), STEP["properties"]["what"]),
     ],
 )
 def test_the_enums_are_the_crds(alias: Any, schema: dict[str, Any]) -> None:
@@ -173,6 +194,28 @@ def test_log_shipping_needs_nothing_but_to_be_there() -> None:
 def test_service_discovery_needs_nothing_but_to_be_there() -> None:
     spec = model.parse(demo_body(service_discovery={})).spec
     assert spec.service_discovery == model.ServiceDiscovery(tolerate_control_plane=True)
+
+
+def test_a_stateful_set_needs_nothing_but_its_scenario() -> None:
+    body = demo_body()
+    body["spec"] = with_defaults({"statefulSet": {"scenario": "Postgres"}}, SPEC)
+    assert model.parse(body).spec.stateful_set == model.StatefulSet(
+        scenario="Postgres",
+        replicas=1,
+        storage="256Mi",
+        retain=False,
+        pod_management_policy="OrderedReady",
+        update_strategy=model.UpdateStrategy(type="RollingUpdate"),
+    )
+
+
+def test_what_a_member_s_status_requires_is_always_told() -> None:
+    """The API server would refuse a status without."""
+    blocked = KEPT["properties"]["blocked"]
+    parts = ((model.Member, MEMBER), (model.Step, STEP), (model.Blockage, blocked))
+    for struct, schema in parts:
+        always = {field.encode_name for field in msgspec.structs.fields(struct) if field.required}
+        assert set(schema["required"]) <= always
 
 
 def test_both_lessons_on_nodes_ask_for_nodes_in_the_same_words() -> None:

@@ -9,12 +9,15 @@ IMAGES = {
     "WORKSHOPDEMO_IMAGE": "a:1",
     "WORKSHOPDEMO_COLLECTOR_IMAGE": "b:2",
     "WORKSHOPDEMO_AGGREGATOR_IMAGE": "c:3",
+    "WORKSHOPDEMO_POSTGRES_IMAGE": "d:4",
 }
 
 
 def test_only_images_are_needed() -> None:
     loaded = settings.load(IMAGES)
-    assert loaded == settings.Settings(image="a:1", collector_image="b:2", aggregator_image="c:3")
+    assert loaded == settings.Settings(
+        image="a:1", collector_image="b:2", aggregator_image="c:3", postgres_image="d:4"
+    )
 
 
 def test_namespaces_are_a_list() -> None:

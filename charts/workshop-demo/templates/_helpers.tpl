@@ -60,12 +60,16 @@ missing one is named in the operator's log and on /readyz.
 - apiGroups: [batch]
   resources: [cronjobs]
   verbs: [get, list, watch, create, patch, delete]
-# What ships a demo's logs from each node, and what keeps them; likewise.
+# What ships a demo's logs from each node, and what keeps them; and a demo's own StatefulSet, its
+# database or its diary; likewise.
 - apiGroups: [apps]
   resources: [daemonsets, statefulsets]
   verbs: [get, list, watch, create, patch, delete]
-# The configuration of the former, the address of the latter, and volumes: the logs' and the one with
-# the bookshop's database. Their names are plain too.
+# The configuration of all these, and the database's scripts; the addresses they are found by, of
+# StatefulSets also each member's; and volumes: the logs' and the one with the bookshop's files. Their
+# names are plain too. The claims of a StatefulSet's members are made by Kubernetes: they are read, to
+# prove that a member came back to its own, and deleted only where the demo retains nothing and a member
+# left one over.
 - apiGroups: [""]
   resources: [configmaps, services, persistentvolumeclaims]
   verbs: [get, list, watch, create, patch, delete]
@@ -99,8 +103,10 @@ missing one is named in the operator's log and on /readyz.
   resources: [events]
   verbs: [list, create]
 # The address and the credentials of a demo's notification target, in the demo's own namespace only,
-# by the name that the demo gives, at the time of sending. Never listed or watched.
+# by the name that the demo gives, at the time of sending. And the password of a demo's database: it is
+# made once, as a Secret in the demo's namespace, and goes with its demo by its owner reference. So
+# Secrets are never listed, watched, changed or deleted.
 - apiGroups: [""]
   resources: [secrets]
-  verbs: [get]
+  verbs: [get, create]
 {{- end -}}

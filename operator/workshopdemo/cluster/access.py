@@ -23,7 +23,8 @@ REQUIRED: Final = (
     *(Access(verb, "", "pods") for verb in ("list", "watch")),
     Access("get", "", "pods/log"),
     *(Access(verb, "", "events") for verb in ("list", "create")),
-    Access("get", "", "secrets"),
+    # create: the password of a demo's database, once. Kubernetes removes it with its demo.
+    *(Access(verb, "", "secrets") for verb in ("get", "create")),
     Access("list", "discovery.k8s.io", "endpointslices"),
 )
 """Every verb the operator uses on demos and their children; the chart grants these (a test)."""
