@@ -2,7 +2,9 @@
 
 import hashlib
 import json
+import re
 from collections.abc import Mapping
+from dataclasses import dataclass
 from typing import Any, Final, NamedTuple
 
 GROUP: Final = "workshopdemo.dev"
@@ -42,6 +44,12 @@ CONFIG_ANNOTATION: Final = f"{GROUP}/config"
 """On a Pod template: digest of the configuration that its Pods read, so that a new one replaces
 them."""
 
+POD_NAME_LABEL: Final = "statefulset.kubernetes.io/pod-name"
+"""On each member of a StatefulSet: its name (apps/v1)."""
+
+REVISION_LABEL: Final = "controller-revision-hash"
+"""On each member of a StatefulSet: the revision of the template that it was made from."""
+
 SERVICE_NAME_LABEL: Final = "kubernetes.io/service-name"
 """On each EndpointSlice: the Service that it is of (discovery/v1)."""
 
@@ -78,6 +86,43 @@ class DemoKey(NamedTuple):
 
     def __str__(self) -> str:
         return f"{self.namespace}/{self.name}"
+
+
+MEMBER_CLAIM: Final = "data"
+"""Name of the claim in volumeClaimTemplates: Kubernetes puts it before each member's name."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class StatefulSetNames:
+    """Names of the objects of a demo's StatefulSet."""
+
+    component: str
+    main_container: str
+    """The container that does what the StatefulSet is for."""
+
+    stateful_set: str
+    """Also of the Service that its users take and, of a database, of its Secret."""
+
+    members: str
+    """The headless Service that gives each member a name of its own."""
+
+    def pod(self, ordinal: int) -> str:
+        """Name of a member."""
+        return f"{self.stateful_set}-{ordinal}"
+
+    def claim(self, ordinal: int) -> str:
+        """Name of its claim (getPersistentVolumeClaimName in Kubernetes)."""
+        return f"{MEMBER_CLAIM}-{self.pod(ordinal)}"
+
+    def ordinal_of(self, pod: str) -> int | None:
+        """The member that a Pod is, by its name."""
+        match = re.fullmatch(rf"{re.escape(self.stateful_set)}-(0|[1-9][0-9]{{0,8}})", pod)
+        return int(match[1]) if match else None
+
+    def ordinal_of_claim(self, claim: str) -> int | None:
+        """The member that a claim is of, by its name."""
+        before, _, pod = claim.partition("-")
+        return self.ordinal_of(pod) if before == MEMBER_CLAIM else None
 
 
 def digest(value: object, length: int = 16) -> str:

@@ -8,7 +8,9 @@ from typing import Final
 from workshopdemo import names
 from workshopdemo.errors import InvalidSpecError
 from workshopdemo.model import CronJob, JobStatus, WorkshopDemo
+from workshopdemo.names import StatefulSetNames
 from workshopdemo.plan.cronjob import build_cron_job, build_manual_run, check, cron_job_name
+from workshopdemo.plan.database import credentials, database_access
 from workshopdemo.plan.discovery import build_service_discovery, node_agent_name
 from workshopdemo.plan.job import build_job, job_name
 from workshopdemo.plan.logshipping import (
@@ -17,8 +19,12 @@ from workshopdemo.plan.logshipping import (
     log_shipping_names,
 )
 from workshopdemo.plan.meta import Manifest
+from workshopdemo.plan.pod import needs_volume
+from workshopdemo.plan.statefulset import (
+    build_stateful_set,
+    stateful_set_names,
+)
 from workshopdemo.plan.volume import build_claim
-from workshopdemo.scenarios import uses_data
 from workshopdemo.settings import Settings
 
 IMMUTABLE: Final = frozenset(
@@ -33,6 +39,13 @@ IMMUTABLE: Final = frozenset(
     }
 )
 """Fields of Job.spec that cannot change in place (batch/v1 validation, ValidateJobSpecUpdate)."""
+
+IMMUTABLE_STATEFUL_SET: Final = frozenset(
+    {"volumeClaimTemplates", "serviceName", "podManagementPolicy", "selector"}
+)
+"""Likewise of StatefulSet.spec, of those in plans (apps/v1, ValidateStatefulSetUpdate)."""
+
+_IMMUTABLE: Final = {"Job": IMMUTABLE, "StatefulSet": IMMUTABLE_STATEFUL_SET}
 
 
 @dataclass(frozen=True)
@@ -60,7 +73,7 @@ class Intent:
     @property
     def immutable(self) -> frozenset[str]:
         """Fields of its spec that cannot change in place."""
-        return IMMUTABLE if self.kind == "Job" else frozenset()
+        return _IMMUTABLE.get(self.kind, frozenset())
 
     @property
     def has_plain_name(self) -> bool:
@@ -102,8 +115,25 @@ class Plan:
     node_agent: str | None = None
     """Name of each object of spec.serviceDiscovery, where it is there."""
 
+    stateful_set: StatefulSetNames | None = None
+    """Names of spec.statefulSet's objects, where it is there."""
+
+    credentials: Manifest | None = None
+    """A Secret that must exist, whose passwords are made with it and never again."""
+
     mistakes: dict[str, InvalidSpecError] = field(default_factory=dict)
     """Entries of spec.cronJobs that cannot be carried out; what there is of them stays."""
+
+    def intent(self, kind: str, name: str) -> Intent:
+        """One of the intents.
+
+        Raises:
+            LookupError: there is none of that kind and name.
+        """
+        for intent in self.intents:
+            if (intent.kind, intent.name) == (kind, name):
+                return intent
+        raise LookupError(f"the plan has no {kind} {name}")
 
 
 def build(demo: WorkshopDemo, settings: Settings, cron_job_uids: Mapping[str, str]) -> Plan:
@@ -120,7 +150,8 @@ def build(demo: WorkshopDemo, settings: Settings, cron_job_uids: Mapping[str, st
     mistakes: dict[str, InvalidSpecError] = {}
     manual_runs: dict[str, str] = {}
     intents: list[Manifest] = []
-    if any(map(uses_data, (*demo.spec.jobs, *demo.spec.cron_jobs))):
+    entries = (*demo.spec.jobs, *demo.spec.cron_jobs)
+    if any(needs_volume(demo, entry) for entry in entries):
         intents.append(build_claim(demo))
     told = {status.name: status for status in demo.status.jobs}
     for job in demo.spec.jobs:
@@ -143,7 +174,12 @@ def build(demo: WorkshopDemo, settings: Settings, cron_job_uids: Mapping[str, st
     discovery = demo.spec.service_discovery
     if discovery is not None:
         intents += build_service_discovery(demo, discovery, settings)
+    stateful_set = demo.spec.stateful_set
+    if stateful_set is not None:
+        intents += build_stateful_set(demo, stateful_set, settings)
     return Plan(
+        stateful_set=stateful_set_names(demo, stateful_set) if stateful_set is not None else None,
+        credentials=credentials(demo) if database_access(demo, settings) is not None else None,
         log_shipping=log_shipping_names(demo) if shipping is not None else None,
         node_agent=node_agent_name(demo) if discovery is not None else None,
         intents=tuple(map(Intent, intents)),

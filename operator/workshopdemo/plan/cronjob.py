@@ -9,7 +9,6 @@ from workshopdemo.errors import InvalidSpecError
 from workshopdemo.model import CronJob, WorkshopDemo
 from workshopdemo.plan.meta import Manifest, labels, owner
 from workshopdemo.plan.pod import build_pod
-from workshopdemo.plan.volume import claim_name
 from workshopdemo.scenarios import cron_scenario_of
 from workshopdemo.schedule import Schedule
 from workshopdemo.settings import Settings
@@ -109,8 +108,7 @@ def _labels(demo: WorkshopDemo, entry: CronJob) -> dict[str, str]:
 
 def _job_spec(demo: WorkshopDemo, entry: CronJob, settings: Settings) -> dict[str, Any]:
     scenario = cron_scenario_of(entry)
-    values = {"entry": entry.name}
-    pod = build_pod(entry, scenario, settings, claim=claim_name(demo), values=values)
+    pod = build_pod(demo, entry, settings, {"entry": entry.name})
     if scenario.steps and entry.time_zone is not None:
         # "Yesterday" is the bookshop's, not the cluster's.
         pod["containers"][-1].setdefault("env", []).append({"name": "TZ", "value": entry.time_zone})

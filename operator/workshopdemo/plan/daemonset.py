@@ -1,33 +1,11 @@
-"""What sections with a Pod on each node share: the DaemonSet, its names, labels and Services."""
+"""What sections with a Pod on each node share: the DaemonSet."""
 
 from typing import Any
 
 from workshopdemo import names
 from workshopdemo.model import OnNodes, WorkshopDemo
-from workshopdemo.plan.meta import Manifest, labels, ordinary, owner
-
-
-def metadata(demo: WorkshopDemo, component: str) -> dict[str, Any]:
-    """Metadata of an object of that component."""
-    return {
-        "name": names.component_name(demo.name, component),
-        "namespace": demo.namespace,
-        "labels": component_labels(demo, component),
-        "ownerReferences": owner(demo),
-    }
-
-
-def component_labels(demo: WorkshopDemo, component: str) -> dict[str, str]:
-    """Labels of its objects and Pods."""
-    return labels(demo) | {
-        "app.kubernetes.io/name": component,
-        names.COMPONENT_LABEL: component,
-    }
-
-
-def selector(demo: WorkshopDemo, component: str) -> dict[str, str]:
-    """Of its Pods; it can never change (apps/v1)."""
-    return {names.DEMO_UID_LABEL: demo.uid, names.COMPONENT_LABEL: component}
+from workshopdemo.plan.component import component_labels, metadata, selector
+from workshopdemo.plan.meta import Manifest, ordinary
 
 
 def daemon_set(
@@ -67,25 +45,4 @@ def daemon_set(
                 "spec": ordinary() | pod | placement,
             },
         },
-    }
-
-
-def service(demo: WorkshopDemo, component: str, port: int, *, headless: bool = False) -> Manifest:
-    """A Service for the component's Pods, whose container names that port `http`."""
-    spec: dict[str, Any] = {
-        "selector": selector(demo, component),
-        "ports": [
-            {
-                "name": "http",
-                "port": port,
-                "targetPort": "http",
-                "protocol": "TCP",
-            }
-        ],
-    }
-    return {
-        "apiVersion": "v1",
-        "kind": "Service",
-        "metadata": metadata(demo, component),
-        "spec": spec | ({"clusterIP": "None"} if headless else {}),
     }

@@ -4,7 +4,8 @@ from typing import Any, Final
 
 from workshopdemo import names
 from workshopdemo.model import ServiceDiscovery, WorkshopDemo
-from workshopdemo.plan.daemonset import daemon_set, metadata, service
+from workshopdemo.plan.component import metadata, service
+from workshopdemo.plan.daemonset import daemon_set
 from workshopdemo.plan.meta import (
     Manifest,
     container_security,
@@ -35,7 +36,7 @@ def build_service_discovery(
     """All objects, in the order to apply them."""
     return [
         *_rights(demo),
-        service(demo, NODE_AGENT, AGENT_PORT, headless=True),
+        service(demo, NODE_AGENT, {"http": AGENT_PORT}, headless=True),
         _agent(demo, asked, settings),
     ]
 

@@ -39,6 +39,18 @@ def was_edited(intent: Intent, live: Mapping[str, Any]) -> bool:
     return bool(annotations.get(names.INTENT_ANNOTATION) == intent.digest)
 
 
+def unchangeable(intent: Intent, live: Mapping[str, Any]) -> tuple[str, ...]:
+    """Fields of its spec that are not as intended, and that Kubernetes does not let change."""
+    wanted, there = intent.manifest["spec"], live.get("spec") or {}
+    return tuple(
+        sorted(
+            name
+            for name in intent.immutable & wanted.keys()
+            if not _contains(there.get(name), wanted[name])
+        )
+    )
+
+
 def _contains(live: object, wanted: object) -> bool:
     if isinstance(wanted, Mapping):
         return isinstance(live, Mapping) and all(

@@ -5,8 +5,7 @@ from typing import Any
 from workshopdemo import names
 from workshopdemo.model import Job, WorkshopDemo
 from workshopdemo.plan.meta import Manifest, labels, owner
-from workshopdemo.plan.pod import build_pod
-from workshopdemo.plan.volume import claim_name
+from workshopdemo.plan.pod import build_pod, uses_database
 from workshopdemo.scenarios import JobScenario, scenario_of
 from workshopdemo.settings import Settings
 
@@ -18,7 +17,7 @@ def job_name(demo: WorkshopDemo, job: Job) -> str:
     meet) and what Kubernetes forbids to change in place. The operator's own image is left out:
     an upgrade of the operator must not run anybody's Jobs again.
     """
-    identity = [
+    identity: list[object] = [
         demo.uid,
         job.name,
         job.scenario,
@@ -35,6 +34,9 @@ def job_name(demo: WorkshopDemo, job: Job) -> str:
         job.pod_failure_policy,
         job.success_policy,
     ]
+    if uses_database(demo, job):
+        # Another database than the file on the volume: what was done there is to be done here.
+        identity.append("Postgres")
     return names.job_name(demo.name, job.name, identity)
 
 
@@ -52,7 +54,7 @@ def build_job(demo: WorkshopDemo, job: Job, settings: Settings, *, recorded: boo
         "shards": str(completions - 1),
         "deadline": str(job.active_deadline_seconds or scenario.active_deadline_seconds),
     }
-    pod = build_pod(job, scenario, settings, claim=claim_name(demo), values=values)
+    pod = build_pod(demo, job, settings, values)
     return {
         "apiVersion": "batch/v1",
         "kind": "Job",

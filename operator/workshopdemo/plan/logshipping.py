@@ -18,13 +18,8 @@ from workshopdemo.plan.collector import (
     collector_config,
     otlp_http,
 )
-from workshopdemo.plan.daemonset import (
-    component_labels,
-    daemon_set,
-    metadata,
-    selector,
-    service,
-)
+from workshopdemo.plan.component import component_labels, metadata, selector, service
+from workshopdemo.plan.daemonset import daemon_set
 from workshopdemo.plan.meta import (
     SECCOMP,
     Manifest,
@@ -84,7 +79,7 @@ def build_log_shipping(
     if asked.destination.otlp_http is None:
         manifests += [
             claim(metadata(demo, AGGREGATOR), asked.storage, asked.storage_class_name),
-            service(demo, AGGREGATOR, PORT),
+            service(demo, AGGREGATOR, {"http": PORT}),
             _aggregator(demo, asked, settings),
         ]
     return [

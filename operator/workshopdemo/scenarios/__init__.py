@@ -1,5 +1,7 @@
 """What a demo can show: one module a family of scenarios, one registry for each kind of entry."""
 
+from collections.abc import Mapping
+
 from workshopdemo.model import CronJob, Job, Work
 from workshopdemo.scenarios.base import (
     CronScenario,
@@ -9,21 +11,22 @@ from workshopdemo.scenarios.base import (
     Scenario,
 )
 from workshopdemo.scenarios.cronjobs import CRON_SCENARIOS
-from workshopdemo.scenarios.jobs import CUSTOM, JOB_SCENARIOS
+from workshopdemo.scenarios.jobs import CUSTOM, JOB_SCENARIOS, MIGRATION
 
 __all__ = [
     "CRON_SCENARIOS",
     "CUSTOM",
     "JOB_SCENARIOS",
+    "MIGRATION",
     "CronScenario",
     "Expectation",
     "JobScenario",
     "Judgement",
     "Scenario",
+    "any_scenario_of",
     "cron_scenario_of",
     "expectation",
     "scenario_of",
-    "uses_data",
 ]
 
 
@@ -46,7 +49,7 @@ def expectation(work: Work) -> Expectation:
     return Expectation("Complete")
 
 
-def uses_data(work: Work) -> bool:
-    """Whether the entry needs the demo's volume."""
-    scenarios = JOB_SCENARIOS if isinstance(work, Job) else CRON_SCENARIOS
-    return scenarios[work.scenario].data
+def any_scenario_of(work: Work) -> Scenario:
+    """The scenario of an entry, whichever it is."""
+    scenarios: Mapping[str, Scenario] = JOB_SCENARIOS if isinstance(work, Job) else CRON_SCENARIOS
+    return scenarios[work.scenario]

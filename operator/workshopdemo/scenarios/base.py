@@ -42,6 +42,15 @@ class Step:
 
 
 @dataclass(frozen=True, kw_only=True)
+class ScriptStep:
+    """One container: a script of ours in PostgreSQL's image (programs/postgres)."""
+
+    name: str
+    script: str
+    argument: str
+
+
+@dataclass(frozen=True, kw_only=True)
 class Scenario:
     """Work with a lesson: a Job's, or each run's of a CronJob."""
 
@@ -63,7 +72,14 @@ class Scenario:
     """Whether the steps share a directory."""
 
     data: bool = False
-    """Whether the work uses the demo's volume, where the bookshop's database is."""
+    """Whether the work uses the demo's volume."""
+
+    database: bool = False
+    """Whether the work uses the bookshop's database: the demo's, else a file on its volume."""
+
+    database_steps: tuple[ScriptStep, ...] = ()
+    """What runs instead of `steps` where the demo has a database of its own; all but the last as
+    init containers."""
 
 
 @dataclass(frozen=True, kw_only=True)

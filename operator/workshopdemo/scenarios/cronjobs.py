@@ -2,19 +2,24 @@
 
 from typing import Final
 
-from workshopdemo.scenarios.base import JOB_NAME_FIELD, CronScenario, Judgement, Step
+from workshopdemo.scenarios.base import JOB_NAME_FIELD, CronScenario, Judgement, ScriptStep, Step
 from workshopdemo.scenarios.jobs import CUSTOM
 
 _ALL: Final = (
     CronScenario(
         name="NightlyReport",
-        data=True,
+        database=True,
         steps=(Step(name="report", program="nightly_report"),),
     ),
     CronScenario(
         name="DatabaseBackup",
         data=True,
+        database=True,
         steps=(Step(name="backup", program="database_backup"),),
+        database_steps=tuple(
+            ScriptStep(name=phase, script="backup.sh", argument=phase)
+            for phase in ("dump", "restore")
+        ),
     ),
     CronScenario(
         name="FailingReport",

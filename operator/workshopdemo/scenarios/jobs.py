@@ -11,12 +11,14 @@ from workshopdemo.scenarios.base import (
 )
 
 CUSTOM: Final = "Custom"
+MIGRATION: Final = "DatabaseMigration"
+"""Scenarios that others speak of."""
 
 _ALL: Final = (
     JobScenario(
-        name="DatabaseMigration",
+        name=MIGRATION,
         expected=COMPLETE,
-        data=True,
+        database=True,
         steps=(Step(name="migrate", program="database_migration"),),
     ),
     JobScenario(
