@@ -3,6 +3,7 @@
 import asyncio
 import logging
 import random
+import secrets
 import signal
 import uuid
 from collections.abc import Iterator, Mapping
@@ -25,6 +26,7 @@ from workshopdemo.discoverer import Discoverer
 from workshopdemo.errors import ClusterError, DeadWatchError
 from workshopdemo.facts import CHILD_KINDS
 from workshopdemo.ledger import Ledger
+from workshopdemo.members import Members
 from workshopdemo.names import DemoKey
 from workshopdemo.notify.guard import Guard
 from workshopdemo.notify.resolver import SystemResolver
@@ -32,6 +34,7 @@ from workshopdemo.notify.sender import Sender
 from workshopdemo.probes import Probes
 from workshopdemo.queue import WorkQueue
 from workshopdemo.reconcile import Reconciler
+from workshopdemo.registrar import Registrar
 from workshopdemo.settings import Settings
 from workshopdemo.surroundings import Surroundings
 from workshopdemo.surveyor import Surveyor
@@ -49,7 +52,11 @@ _LINES: Final = 2000
 next to nothing; one that waits for its turn would be delayed by those who are slow."""
 
 _SURVEYS: Final = 8
-"""Demos whose lines are counted at the same time, and as many whose agents are asked."""
+"""Demos whose lines are counted at the same time; as many whose agents and whose members are
+asked."""
+
+_PASSWORD_BYTES: Final = 24
+"""Of a database's passwords: nobody types them, and nobody guesses 192 bits."""
 
 _SIGNALS: Final = (signal.SIGTERM, signal.SIGINT)
 _KIND_PAUSE: Final = 1.0
@@ -76,10 +83,12 @@ async def run(settings: Settings) -> None:
         courier=post.courier,
         surveyor=census.surveyor,
         discoverer=census.discoverer,
+        registrar=census.registrar,
         wake=queue.wake,
         wake_to_tell=telling.wake,
         now=_now,
         clock=loop.time,
+        password=_password,
     )
     problems: list[str] = ["the operator is starting"]
     probes = Probes(
@@ -120,6 +129,10 @@ def _standstills(queues: Mapping[str, WorkQueue[DemoKey]]) -> list[str]:
 
 def _now() -> datetime:
     return datetime.now(UTC)
+
+
+def _password() -> str:
+    return secrets.token_urlsafe(_PASSWORD_BYTES)
 
 
 class _PostOffice:
@@ -172,14 +185,19 @@ class _PostOffice:
 
 
 class _Census:
-    """All that asks what runs in demos: lines of logs are counted, agents heard."""
+    """All that asks what runs in demos: lines of logs are counted, agents and members heard."""
 
     def __init__(self, cluster: Cluster, queue: WorkQueue[DemoKey], rng: random.Random) -> None:
         clock = asyncio.get_running_loop().time
         self._surveys: WorkQueue[DemoKey] = WorkQueue(clock=clock, rng=rng)
         self._rounds: WorkQueue[DemoKey] = WorkQueue(clock=clock, rng=rng)
         self._aggregator = Aggregator()
+        self._hearings: WorkQueue[DemoKey] = WorkQueue(clock=clock, rng=rng)
         self._agents = Agents()
+        self._members = Members()
+        self.registrar = Registrar(
+            queue=self._hearings, members=self._members, wake=queue.wake, now=_now
+        )
         self.discoverer = Discoverer(
             queue=self._rounds,
             cluster=cluster,
@@ -202,11 +220,13 @@ class _Census:
         async with asyncio.TaskGroup() as tasks:
             tasks.create_task(self._surveys.run(self.surveyor.serve, _SURVEYS))
             tasks.create_task(self._rounds.run(self.discoverer.serve, _SURVEYS))
+            tasks.create_task(self._hearings.run(self.registrar.serve, _SURVEYS))
 
     async def close(self) -> None:
         """Let go of connections."""
         await self._aggregator.close()
         await self._agents.close()
+        await self._members.close()
 
 
 async def _await_kind(cluster: Cluster) -> bool:

@@ -78,5 +78,9 @@ class AggregatorError(WorkshopDemoError):
     """The aggregator of logs did not answer as it should; the sentence says how, for a person."""
 
 
+class MemberError(WorkshopDemoError):
+    """A member of a StatefulSet did not answer as it should; the sentence says how."""
+
+
 class AgentError(WorkshopDemoError):
     """A node's agent did not answer as it should; the sentence says how, for a person."""

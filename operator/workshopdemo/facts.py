@@ -81,6 +81,9 @@ class Child:
     version: int
     labels: Mapping[str, str]
     created: str
+    generation: int
+    """Counts changes of what is asked of it."""
+
     status: Mapping[str, Any]
     content: bytes
     index: int | None
@@ -162,6 +165,7 @@ def child_of(kind: str, body: Mapping[str, Any]) -> Child:
         version=int(metadata.get("resourceVersion") or 0),
         labels=dict(metadata["labels"]),
         created=metadata["creationTimestamp"],
+        generation=int(metadata.get("generation") or 0),
         status=_pod_status(body) if is_pod else dict(body.get("status") or {}),
         content=b"{}" if is_pod else msgspec.json.encode(_intended(kind, body)),
         index=int(index) if index is not None else None,

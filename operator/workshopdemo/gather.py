@@ -15,13 +15,14 @@ from workshopdemo.facts import Child
 from workshopdemo.logsql import emitter_query
 from workshopdemo.look import Look
 from workshopdemo.model import CronJob, LogShipping, LogShippingStatus
-from workshopdemo.names import DemoKey
+from workshopdemo.names import DemoKey, StatefulSetNames
 from workshopdemo.observe import (
     CronJobFacts,
     DiscoveryFacts,
     JobFacts,
     LogShippingFacts,
     LogWanted,
+    StatefulSetFacts,
     Transition,
     absences,
     agent_pods,
@@ -30,8 +31,10 @@ from workshopdemo.observe import (
     emitter_pods,
     is_ready,
     is_settled,
+    lacks_pod,
     logs_wanted,
     makes_no_pod,
+    member_pods,
     needs_events,
     needs_refusal,
     parse_time,
@@ -39,7 +42,15 @@ from workshopdemo.observe import (
     told_rows,
     told_run_pods,
 )
-from workshopdemo.plan import AGGREGATOR, EMITTER, NODE_AGENT, SHIPPER, LogShippingNames
+from workshopdemo.plan import (
+    AGGREGATOR,
+    EMITTER,
+    NODE_AGENT,
+    SHIPPER,
+    LogShippingNames,
+    unchangeable,
+)
+from workshopdemo.registrar import Registrar
 from workshopdemo.surveyor import Surveyor, SurveyOrder
 
 _LOG_READS: Final = 16
@@ -54,6 +65,9 @@ _OLD_REFUSAL_PAUSE: Final = 30.0
 
 _REFUSAL_PATIENCE: Final = timedelta(minutes=1)
 
+_CLAIM_PATIENCE: Final = timedelta(seconds=15)
+"""Before that, a claim without a volume is nothing to ask about."""
+
 _LAST_WORDS_PAUSE: Final = 1.0
 """A Pod that is being removed is read so often: it may be gone, log and all, when it has ended."""
 
@@ -65,14 +79,17 @@ class Gatherer:
         self,
         cluster: Cluster,
         cache: Cache,
+        *,
         surveyor: Surveyor,
         discoverer: Discoverer,
+        registrar: Registrar,
         now: Callable[[], datetime],
     ) -> None:
         self._cluster = cluster
         self._cache = cache
         self._surveyor = surveyor
         self._discoverer = discoverer
+        self._registrar = registrar
         self._now = now
         self._log_reads = asyncio.Semaphore(_LOG_READS)
 
@@ -241,6 +258,72 @@ class Gatherer:
             problem=_problem_of(look, (name,)),
         )
 
+    async def of_stateful_set(self, look: Look) -> StatefulSetFacts | None:
+        """Facts of spec.statefulSet; None if it is not there."""
+        demo, named = look.demo, look.plan.stateful_set
+        asked = demo.spec.stateful_set
+        if asked is None or named is None:
+            self._registrar.offer(demo.key, None)
+            return None
+        live = self._cache.child(demo.uid, "StatefulSet", named.stateful_set)
+        # By name, not by owner: deleted with --cascade=orphan, the StatefulSet is made anew around
+        # its Pods; deleted without, its Pods take a while to go.
+        pods = {
+            pod.name: pod
+            for pod in _labelled(
+                names.COMPONENT_LABEL, named.component, self._cache.children(demo.uid, "Pod")
+            )
+            if named.ordinal_of(pod.name) is not None
+        }
+        claims = self._claims(look, named)
+        is_short = live is not None and lacks_pod(asked, named, pods)
+        intent = look.plan.intent("StatefulSet", named.stateful_set)
+        return StatefulSetFacts(
+            namespace=demo.namespace,
+            named=named,
+            live=live,
+            pods=pods,
+            claims=claims,
+            nodes=self._cache.nodes(),
+            heard=self._registrar.offer(demo.key, member_pods(pods.values())),
+            refusal=await self._set_refusal(look, live) if live and is_short else None,
+            claim_words=await self._claim_words(look, claims.values()),
+            unchangeable=unchangeable(intent, live.intended) if live is not None else (),
+            told=demo.status.stateful_set,
+            problem=_problem_of(look, (named.stateful_set, named.members)),
+        )
+
+    def _claims(self, look: Look, named: StatefulSetNames) -> dict[str, Child]:
+        """The claims of members, also those that an earlier demo of this name has left."""
+        demo, kind = look.demo, "PersistentVolumeClaim"
+        left = self._cache.heirlooms(demo.key, demo.uid, kind)
+        found = {claim.name: claim for claim in (*left, *self._cache.children(demo.uid, kind))}
+        return {
+            name: claim for name, claim in found.items() if named.ordinal_of_claim(name) is not None
+        }
+
+    async def _set_refusal(self, look: Look, live: Child) -> str | None:
+        """Why the StatefulSet controller makes no Pod or claim: only its Events say it."""
+        is_old = self._now() - parse_time(live.created) > _REFUSAL_PATIENCE
+        look.again_in(_OLD_REFUSAL_PAUSE if is_old else _REFUSAL_PAUSE)
+        return _newest_refusal(await self._events_of(look, live))
+
+    async def _claim_words(self, look: Look, claims: Iterable[Child]) -> dict[str, str]:
+        """Why claims that wait get no volume, by their newest complaints."""
+        words = {}
+        for claim in claims:
+            is_young = self._now() - parse_time(claim.created) < _CLAIM_PATIENCE
+            if claim.status.get("phase") != "Pending" or is_young:
+                continue
+            events = [
+                one
+                for one in await self._events_of(look, claim)
+                if one.get("reason") in ("FailedBinding", "ProvisioningFailed")
+            ]
+            if events:
+                words[claim.name] = str(max(events, key=_event_time).get("message"))
+        return words
+
     async def _daemon_set_refusal(
         self, look: Look, live: Child | None, pods: Sequence[Child]
     ) -> str | None:
@@ -255,6 +338,7 @@ class Gatherer:
         """The demo is gone."""
         self._surveyor.offer(key, None)
         self._discoverer.offer(key, None)
+        self._registrar.offer(key, None)
 
     async def _read_logs(
         self, look: Look, entries: Iterable[tuple[Sequence[Child], Collection[str]]]
@@ -339,14 +423,17 @@ def _newest_refusal(events: Iterable[Mapping[str, Any]]) -> str | None:
     """The refusal that is not out of date: an Event stays for an hour, whatever came after it."""
 
     def order(event: Mapping[str, Any]) -> tuple[str, bool]:
-        refused = event.get("reason") == "FailedCreate"
-        return str(event.get("lastTimestamp") or event.get("eventTime") or ""), refused
+        return _event_time(event), event.get("reason") == "FailedCreate"
 
     told = [one for one in events if one.get("reason") in ("FailedCreate", "SuccessfulCreate")]
     newest = max(told, key=order, default=None)
     if newest is None or newest["reason"] != "FailedCreate":
         return None
     return str(newest.get("message"))
+
+
+def _event_time(event: Mapping[str, Any]) -> str:
+    return str(event.get("lastTimestamp") or event.get("eventTime") or "")
 
 
 def _note_removals(look: Look, pods: Iterable[Child]) -> None:

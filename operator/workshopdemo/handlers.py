@@ -18,7 +18,7 @@ from workshopdemo.queue import WorkQueue
 _OURS: Any = {names.DEMO_UID_LABEL: kopf.PRESENT}
 
 NODES: Final = ("", "v1", "nodes")
-NODE_SECTIONS: Final = ("logShipping", "serviceDiscovery")
+NODE_SECTIONS: Final = ("logShipping", "serviceDiscovery", "statefulSet")
 """Sections of a demo's spec to which nodes matter."""
 
 CRDS: Final = ("apiextensions.k8s.io", "v1", "customresourcedefinitions")

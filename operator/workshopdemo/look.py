@@ -54,6 +54,12 @@ class Memory:
     agentless: dict[str, datetime] = field(default_factory=dict)
     """Nodes without an agent, and since when that was seen."""
 
+    credentials_until: float = float("-inf")
+    """The Secret of the demo's database need not be looked for until then."""
+
+    retained: bool = False
+    """Whether claims of its members were to stay when it was last seen."""
+
     demo_uid: str | None = None
     """Whose it is."""
 

@@ -7,6 +7,7 @@ that was seen before is written.
 import logging
 from collections import defaultdict
 from collections.abc import Callable
+from contextlib import suppress
 from datetime import datetime
 from typing import Any, Final
 
@@ -20,8 +21,9 @@ from workshopdemo.gather import Gatherer
 from workshopdemo.look import Draft, Look, Memory
 from workshopdemo.model import Story, WorkshopDemo, parse, parse_status
 from workshopdemo.names import DemoKey
-from workshopdemo.observe import invalid_status, observe, status_of
+from workshopdemo.observe import claims_kept, invalid_status, observe, status_of
 from workshopdemo.plan import NODE_AGENT, SHIPPER, Plan, build
+from workshopdemo.registrar import Registrar
 from workshopdemo.scenarios import cron_scenario_of, scenario_of
 from workshopdemo.settings import Settings
 from workshopdemo.story import Stories
@@ -53,10 +55,12 @@ class Reconciler:
         courier: Courier,
         surveyor: Surveyor,
         discoverer: Discoverer,
+        registrar: Registrar,
         wake: Callable[[DemoKey, float], None],
         wake_to_tell: Callable[[DemoKey, float], None],
         now: Callable[[], datetime],
         clock: Callable[[], float],
+        password: Callable[[], str],
     ) -> None:
         """Nothing is known of any demo.
 
@@ -68,10 +72,12 @@ class Reconciler:
             courier: sends notifications.
             surveyor: counts the lines of logs.
             discoverer: asks the agents of nodes.
+            registrar: asks the members of StatefulSets.
             wake: asks for a look at a demo in so many seconds, see `reconcile`.
             wake_to_tell: asks that its status be written in so many seconds, see `tell`.
             now: the time of day.
             clock: the event loop's time, in seconds.
+            password: makes one that nobody has had before.
         """
         self._cache = cache
         self._wake = wake
@@ -80,8 +86,10 @@ class Reconciler:
         self._stories = stories
         self._now = now
         self._clock = clock
-        self._applier = Applier(cluster, cache)
-        self._gatherer = Gatherer(cluster, cache, surveyor, discoverer, now)
+        self._applier = Applier(cluster, cache, clock, password)
+        self._gatherer = Gatherer(
+            cluster, cache, surveyor=surveyor, discoverer=discoverer, registrar=registrar, now=now
+        )
         self._announcer = Announcer(courier, now)
         interval = settings.status_interval_seconds
         self._teller = Teller(cluster, cache, interval=interval, now=now, clock=clock)
@@ -96,11 +104,11 @@ class Reconciler:
         """
         body = self._cache.demo(key)
         if body is None or "deletionTimestamp" in body["metadata"]:
-            memory = self._memories.pop(key, None)
-            if memory is not None and memory.demo_uid is not None:
-                self._announcer.leave(memory.demo_uid)
-                self._gatherer.leave(key)
+            await self._say_farewell(key)
             return None
+        if self._memories[key].demo_uid not in (None, body["metadata"]["uid"]):
+            # A namesake took its place between two looks: it has nothing of it yet.
+            await self._say_farewell(key)
         memory = self._memories[key]
         if memory.leave_until > self._clock():
             return memory.leave_until - self._clock()
@@ -109,6 +117,19 @@ class Reconciler:
         except NotFoundError as error:
             await self._leave(key, body["metadata"]["uid"], memory, error)
             return _GOING_PAUSE
+
+    async def _say_farewell(self, key: DemoKey) -> None:
+        """The demo is gone or going: forget it, and tell which claims it leaves behind."""
+        memory = self._memories.pop(key, None)
+        if memory is None or memory.demo_uid is None:
+            return
+        self._announcer.leave(memory.demo_uid)
+        self._gatherer.leave(key)
+        claims = self._applier.retained_claims(memory.demo_uid) if memory.retained else []
+        if claims:
+            metadata = {"name": key.name, "namespace": key.namespace, "uid": memory.demo_uid}
+            with suppress(NotFoundError):  # the namespace goes too, with all claims
+                await self._teller.post(metadata, claims_kept(memory.demo_uid, claims))
 
     async def tell(self, key: DemoKey) -> float | None:
         """Write the status of a demo as it was last seen; gives the seconds to wait with that.
@@ -161,6 +182,8 @@ class Reconciler:
         self, demo: WorkshopDemo, metadata: dict[str, Any], memory: Memory
     ) -> float | None:
         memory.demo_uid = demo.uid
+        stateful = demo.spec.stateful_set
+        memory.retained = stateful is not None and stateful.retain
         uids = {child.name: child.uid for child in self._cache.children(demo.uid, "CronJob")}
         look = Look(demo, build(demo, self._settings, uids), memory)
         await self._applier.apply(look)
@@ -169,11 +192,20 @@ class Reconciler:
         cron_jobs = await self._gatherer.of_cron_jobs(look)
         log_shipping = await self._gatherer.of_log_shipping(look)
         discovery = await self._gatherer.of_service_discovery(look)
+        stateful_set = await self._gatherer.of_stateful_set(look)
         for event in look.events:
             await self._teller.post(metadata, event)
         story = self._story(demo, look.plan)
         now = self._now()
-        seen = observe(demo, jobs, cron_jobs, now, log_shipping, discovery_facts=discovery)
+        seen = observe(
+            demo,
+            jobs,
+            cron_jobs,
+            now,
+            log_shipping,
+            discovery_facts=discovery,
+            stateful_set_facts=stateful_set,
+        )
         memory.shipping = seen.log_shipping
         seen, notifications = self._announcer.announce(demo, seen)
         draft = Draft(
@@ -219,5 +251,11 @@ class Reconciler:
         if plan.log_shipping is not None:
             places = {"daemonset": plan.log_shipping.shipper, "component": SHIPPER}
             shown["daemonset"] = places
+        if plan.stateful_set is not None:
+            shown["statefulset"] = {
+                "statefulset": plan.stateful_set.stateful_set,
+                "service": plan.stateful_set.stateful_set,
+                "members": plan.stateful_set.members,
+            }
         common = {"namespace": demo.namespace, "demo": demo.name}
         return [self._stories[key].short(common | places) for key, places in shown.items()]

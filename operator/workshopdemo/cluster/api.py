@@ -130,6 +130,21 @@ class ApiServer:
         """See `Cluster.apply_status`."""
         return await self._apply(_DemoStatus, demo)
 
+    async def create(self, manifest: Object) -> Object:
+        """See `Cluster.create`."""
+        kind, metadata = manifest["kind"], manifest["metadata"]
+        name, namespace = metadata["name"], metadata["namespace"]
+        try:
+            with _translated(f"create {kind} {name}"):
+                return dict(
+                    await self._client.create(_KINDS[kind](**manifest), namespace=namespace)
+                )
+        except ConflictError:
+            found = await self.get(kind, namespace, name)
+            if found is None:
+                raise
+            return found
+
     async def post_event(self, event: Object) -> None:
         """See `Cluster.post_event`."""
         metadata = event["metadata"]

@@ -100,6 +100,14 @@ class Cache:
         """One child, None if there is none."""
         return self._children.get(demo_uid, {}).get((kind, name))
 
+    def heirlooms(self, key: DemoKey, demo_uid: str, kind: str) -> list[Child]:
+        """Children of that kind of earlier demos of the same name, which outlived them."""
+        return [
+            child
+            for child in self.all_children(kind)
+            if child.demo_uid != demo_uid and demo_key_of(child.labels, child.namespace) == key
+        ]
+
     def uids(self, demo_uid: str) -> set[str]:
         """UIDs of a demo's children."""
         return {child.uid for child in self._children.get(demo_uid, {}).values()}

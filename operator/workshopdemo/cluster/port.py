@@ -41,6 +41,9 @@ class Cluster(Protocol):
             ConflictError: its metadata has a resourceVersion, and the object another one.
         """
 
+    async def create(self, manifest: Object) -> Object:
+        """Create an object; gives it as it is now, which may be what somebody else made first."""
+
     async def post_event(self, event: Object) -> None:
         """Create an Event. It is there already: it was posted before, and that is fine."""
 

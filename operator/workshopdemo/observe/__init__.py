@@ -13,6 +13,7 @@ from workshopdemo.observe.endpoints import (
     asked_services,
     compare,
 )
+from workshopdemo.observe.hearing import Hearing, MemberPod, member_pods
 from workshopdemo.observe.jobs import JobFacts, needs_refusal
 from workshopdemo.observe.logshipping import (
     Absence,
@@ -24,6 +25,7 @@ from workshopdemo.observe.logshipping import (
     told_rows,
 )
 from workshopdemo.observe.runs import run_key, told_run_pods
+from workshopdemo.observe.statefulset import StatefulSetFacts, lacks_pod
 from workshopdemo.observe.status import Observation, invalid_status, observe, status_of
 from workshopdemo.observe.survey import (
     EmitterPod,
@@ -36,7 +38,7 @@ from workshopdemo.observe.survey import (
 )
 from workshopdemo.observe.text import shorten_end
 from workshopdemo.observe.times import format_time, parse_time
-from workshopdemo.observe.transitions import Transition, transitions
+from workshopdemo.observe.transitions import Transition, claims_kept, transitions
 
 __all__ = [
     "Absence",
@@ -46,12 +48,15 @@ __all__ = [
     "Discovery",
     "DiscoveryFacts",
     "EmitterPod",
+    "Hearing",
     "JobFacts",
     "LastLine",
     "LogShippingFacts",
     "LogWanted",
+    "MemberPod",
     "Observation",
     "Silence",
+    "StatefulSetFacts",
     "Survey",
     "Tally",
     "Transition",
@@ -59,14 +64,17 @@ __all__ = [
     "agent_pods",
     "asked_services",
     "bare_nodes",
+    "claims_kept",
     "compare",
     "emitter_pods",
     "format_time",
     "invalid_status",
     "is_ready",
     "is_settled",
+    "lacks_pod",
     "logs_wanted",
     "makes_no_pod",
+    "member_pods",
     "needs_events",
     "needs_refusal",
     "newest_line",

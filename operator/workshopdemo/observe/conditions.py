@@ -14,11 +14,13 @@ from workshopdemo.model import (
     NotificationsStatus,
     Phase,
     ServiceDiscoveryStatus,
+    StatefulSetStatus,
 )
 from workshopdemo.observe.times import format_time
 from workshopdemo.scenarios import Expectation
 
 Entry = JobStatus | CronJobStatus
+Whole = LogShippingStatus | ServiceDiscoveryStatus | StatefulSetStatus
 ConditionStatus = Literal["True", "False", "Unknown"]
 
 READY: Final = "Ready"
@@ -27,11 +29,17 @@ JOBS: Final = "JobsAsExpected"
 CRON_JOBS: Final = "CronJobsAsExpected"
 LOGS: Final = "LogsShipped"
 DISCOVERY: Final = "ServicesDiscovered"
+STATEFUL_SET: Final = "StatefulSetReady"
 NOTIFICATIONS: Final = "NotificationsDelivered"
 SPEC_VALID: Final = "SpecValid"
 
 
-_ON_NODES: Final = {LOGS: "the shipping of logs", DISCOVERY: "the discovery of services"}
+_SECTIONS: Final = {
+    LOGS: "the shipping of logs",
+    DISCOVERY: "the discovery of services",
+    STATEFUL_SET: "the StatefulSet",
+}
+"""Sections that are judged as a whole, in words."""
 
 _COMPLAINTS: Final = 3
 """So many refused messages are told in the condition; status.notifications has more."""
@@ -45,6 +53,7 @@ class Sections:
     cron_jobs: Sequence[CronJobStatus] = ()
     log_shipping: LogShippingStatus | None = None
     service_discovery: ServiceDiscoveryStatus | None = None
+    stateful_set: StatefulSetStatus | None = None
     notifications: NotificationsStatus | None = None
 
     @property
@@ -55,13 +64,17 @@ class Sections:
     @property
     def verdicts(self) -> list[bool | None]:
         """Of each entry and section, whether it is as expected; None: not known yet."""
-        on_nodes = [section.as_expected for section in self.on_nodes.values()]
-        return [entry.as_expected for entry in self.entries] + on_nodes
+        wholes = [section.as_expected for section in self.wholes.values()]
+        return [entry.as_expected for entry in self.entries] + wholes
 
     @property
-    def on_nodes(self) -> dict[str, LogShippingStatus | ServiceDiscoveryStatus]:
-        """The sections with a Pod on each node, by the type of their condition."""
-        found = {LOGS: self.log_shipping, DISCOVERY: self.service_discovery}
+    def wholes(self) -> dict[str, Whole]:
+        """The sections that are judged as a whole, by the type of their condition."""
+        found: dict[str, Whole | None] = {
+            LOGS: self.log_shipping,
+            DISCOVERY: self.service_discovery,
+            STATEFUL_SET: self.stateful_set,
+        }
         return {kind: section for kind, section in found.items() if section is not None}
 
 
@@ -105,12 +118,12 @@ def judge(seen: Sections, mistakes: Sequence[InvalidSpecError]) -> list[Judgemen
     if cron_jobs:
         complaints = [_cron_job_complaint(cron_job) for cron_job in cron_jobs]
         sections.append(_section(CRON_JOBS, "cron jobs", cron_jobs, complaints))
-    sections += [_on_nodes(kind, section) for kind, section in seen.on_nodes.items()]
+    sections += [_whole(kind, section) for kind, section in seen.wholes.items()]
     if seen.notifications is not None:
         sections.append(_notifications(seen.notifications))
     moving = [entry.name for entry in seen.entries if entry.as_expected is None]
     moving += [
-        _ON_NODES[kind] for kind, section in seen.on_nodes.items() if section.as_expected is None
+        _SECTIONS[kind] for kind, section in seen.wholes.items() if section.as_expected is None
     ]
     message = _listed("still to end", moving)
     progressing = (
@@ -121,7 +134,7 @@ def judge(seen: Sections, mistakes: Sequence[InvalidSpecError]) -> list[Judgemen
     return [_ready(sections), progressing, *sections, _spec_valid(mistakes)]
 
 
-def _on_nodes(kind: str, section: LogShippingStatus | ServiceDiscoveryStatus) -> Judgement:
+def _whole(kind: str, section: Whole) -> Judgement:
     status: dict[bool | None, ConditionStatus] = {True: "True", False: "False", None: "Unknown"}
     return Judgement(kind, status[section.as_expected], section.reason, section.message)
 
@@ -228,8 +241,9 @@ def phase(seen: Sections) -> Phase:
     if all(seen.verdicts):
         return "Ready"
     begun = any(job.outcome != "Pending" for job in seen.jobs)
-    covers = any(section.covered for section in seen.on_nodes.values())
-    if not begun and not covers and not any(cron_job.runs for cron_job in seen.cron_jobs):
+    begun |= any(one.covered for one in (seen.log_shipping, seen.service_discovery) if one)
+    begun |= seen.stateful_set is not None and bool(seen.stateful_set.steps)
+    if not begun and not any(cron_job.runs for cron_job in seen.cron_jobs):
         return "Pending"
     return "Progressing"
 
@@ -263,6 +277,8 @@ def summary(seen: Sections) -> str:
         parts.append(_shipping_words(seen.log_shipping))
     if seen.service_discovery is not None:
         parts.append(_discovery_words(seen.service_discovery))
+    if seen.stateful_set is not None:
+        parts.append(_stateful_set_words(seen.stateful_set))
     if seen.notifications is not None:
         counts = {
             "notified": seen.notifications.delivered,
@@ -292,3 +308,9 @@ def _discovery_words(discovery: ServiceDiscoveryStatus) -> str:
         1 for one in discovery.services if not (one.only_agents or one.only_endpoint_slices)
     )
     return f"{words}, {alike}/{len(discovery.services)} services agree"
+
+
+def _stateful_set_words(stateful_set: StatefulSetStatus) -> str:
+    what = "database" if stateful_set.scenario == "Postgres" else "diary"
+    words = f"{what} {stateful_set.ready}/{stateful_set.replicas}"
+    return f"{words}: {stateful_set.reason}" if stateful_set.as_expected is False else words

@@ -17,6 +17,7 @@ from workshopdemo.model import (
     PastRun,
     Run,
     ServiceDiscoveryStatus,
+    StatefulSetStatus,
     Status,
     Story,
     WorkshopDemo,
@@ -28,6 +29,7 @@ from workshopdemo.observe.fitting import fit_rows, size_of
 from workshopdemo.observe.jobs import JobFacts, observe_job
 from workshopdemo.observe.logqueries import with_log_queries
 from workshopdemo.observe.logshipping import LogShippingFacts, observe_log_shipping
+from workshopdemo.observe.statefulset import StatefulSetFacts, observe_stateful_set
 from workshopdemo.observe.text import MESSAGE_LIMIT, shorten, shorten_end
 from workshopdemo.observe.times import earliest
 
@@ -66,6 +68,7 @@ class Observation:
     cron_jobs: tuple[CronJobStatus, ...]
     log_shipping: LogShippingStatus | None
     service_discovery: ServiceDiscoveryStatus | None = None
+    stateful_set: StatefulSetStatus | None = None
     runs: Mapping[str, Sequence[Run]]
     """All runs known of each entry of spec.cronJobs, the newest first."""
 
@@ -82,6 +85,7 @@ def observe(
     shipping_facts: LogShippingFacts | None = None,
     *,
     discovery_facts: DiscoveryFacts | None = None,
+    stateful_set_facts: StatefulSetFacts | None = None,
 ) -> Observation:
     """See how the sections of a demo do; facts of entries by their name."""
     entries, cron_entries = demo.spec.jobs, demo.spec.cron_jobs
@@ -97,12 +101,19 @@ def observe(
     if demo.spec.service_discovery is not None and discovery_facts is not None:
         discovery, recheck = observe_discovery(demo.spec.service_discovery, discovery_facts, now)
         due.append(recheck)
+    stateful_set = None
+    if demo.spec.stateful_set is not None and stateful_set_facts is not None:
+        stateful_set, recheck = observe_stateful_set(
+            demo.spec.stateful_set, stateful_set_facts, now
+        )
+        due.append(recheck)
     mistakes = (known.mistake for known in cron_facts.values())
     return Observation(
         jobs=tuple(status for status, _ in seen),
         cron_jobs=tuple(one.status for one in cron_seen),
         log_shipping=shipping,
         service_discovery=discovery,
+        stateful_set=stateful_set,
         runs={one.status.name: one.runs for one in cron_seen},
         mistakes=tuple(mistake for mistake in mistakes if mistake is not None),
         recheck=earliest(due),
@@ -124,6 +135,7 @@ def status_of(
         cron_jobs=cron_jobs,
         log_shipping=seen.log_shipping,
         service_discovery=seen.service_discovery,
+        stateful_set=seen.stateful_set,
         notifications=notifications,
     )
     sections = _within_room(whole, size_of(story))
@@ -140,6 +152,7 @@ def status_of(
         cron_jobs=tuple(sections.cron_jobs),
         log_shipping=sections.log_shipping,
         service_discovery=sections.service_discovery,
+        stateful_set=sections.stateful_set,
         notifications=notifications,
         story=tuple(story),
     )
@@ -163,7 +176,7 @@ def _within_room(whole: Sections, taken: int) -> Sections:
     if discovery is not None:
         discovery = fit_rows(discovery, _AGENT_ROWS)
     if shipping is not None:
-        rest = [jobs, cron_jobs, discovery, whole.notifications]
+        rest = [jobs, cron_jobs, discovery, whole.stateful_set, whole.notifications]
         room = _ROOM - taken - sum(map(size_of, rest))
         shipping = fit_rows(shipping, max(room, _LEAST_ROWS))
         over = size_of([shipping.nodes, shipping.uncovered]) - room

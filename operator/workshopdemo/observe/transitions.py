@@ -1,6 +1,6 @@
 """What changed between two statuses, for Kubernetes Events: transitions only, never a state."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Final, Literal
 
@@ -35,6 +35,15 @@ def transitions(before: Status, after: Status) -> list[Transition]:
             Transition(kind, reason, after.summary, f"{reason} {after.observed_generation} {state}")
         )
     return found
+
+
+def claims_kept(demo_uid: str, claims: Sequence[str]) -> Transition:
+    """The Event that names what a demo leaves behind."""
+    message = (
+        f"claims are kept, with their data: {', '.join(claims)}. A demo of the same name finds it "
+        "again; kubectl delete pvc removes it"
+    )
+    return Transition("Normal", "ClaimsKept", message, f"ClaimsKept {demo_uid} {list(claims)}")
 
 
 def _of_job(before: JobStatus | None, after: JobStatus) -> Iterator[Transition]:
