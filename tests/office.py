@@ -67,6 +67,15 @@ class NoDiscoverer(NoSurveyor):
     """A discoverer for demos without agents."""
 
 
+class NoRegistrar(NoSurveyor):
+    """A registrar for demos without a StatefulSet."""
+
+
+def password() -> str:
+    """For tests that look for it where it must not be."""
+    return "a-made-password"
+
+
 @dataclass
 class Arrival:
     """A request at the receiver."""
@@ -150,10 +159,12 @@ class Operator:
             courier=self.courier,
             surveyor=NoSurveyor(),  # type: ignore[arg-type]
             discoverer=NoDiscoverer(),  # type: ignore[arg-type]
+            registrar=NoRegistrar(),  # type: ignore[arg-type]
             wake=self.queue.wake,
             wake_to_tell=self.telling.wake,
             now=office.now,
             clock=loop.time,
+            password=password,
         )
         self.tasks = [
             loop.create_task(self.queue.run(self.reconciler.reconcile, 4)),

@@ -24,6 +24,7 @@ SETTINGS = Settings(
     image="workshop-demo/operator:test",
     collector_image="collector:test",
     aggregator_image="aggregator:test",
+    postgres_image="postgres:test",
     status_interval_seconds=0.0,
 )
 NOW = datetime(2026, 3, 2, 9, 0, 0, tzinfo=UTC)
@@ -52,6 +53,7 @@ def demo_body(
     cron_jobs: Sequence[Mapping[str, Any]] = (),
     log_shipping: Mapping[str, Any] | None = None,
     service_discovery: Mapping[str, Any] | None = None,
+    stateful_set: Mapping[str, Any] | None = None,
     targets: Sequence[Mapping[str, Any]] = (),
     name: str = "bookshop",
     namespace: str = "workshop",
@@ -68,6 +70,8 @@ def demo_body(
         spec["logShipping"] = dict(log_shipping)
     if service_discovery is not None:
         spec["serviceDiscovery"] = dict(service_discovery)
+    if stateful_set is not None:
+        spec["statefulSet"] = dict(stateful_set)
     if targets:
         spec["notifications"] = {"targets": [dict(target) for target in targets]}
     return {
@@ -194,11 +198,16 @@ class FakeCluster:
         *jobs: Mapping[str, Any],
         cron_jobs: Sequence[Mapping[str, Any]] = (),
         log_shipping: Mapping[str, Any] | None = None,
+        stateful_set: Mapping[str, Any] | None = None,
         targets: Sequence[Mapping[str, Any]] = (),
     ) -> None:
         body = self.demos[key]
         body["spec"] = demo_body(
-            *jobs, cron_jobs=cron_jobs, log_shipping=log_shipping, targets=targets
+            *jobs,
+            cron_jobs=cron_jobs,
+            log_shipping=log_shipping,
+            stateful_set=stateful_set,
+            targets=targets,
         )["spec"]
         body["metadata"]["generation"] += 1
         self.add_demo(body)
@@ -258,6 +267,17 @@ class FakeCluster:
         body["metadata"]["resourceVersion"] = self._next()
         self.objects[key] = body
         return copy.deepcopy(body)
+
+    async def create(self, manifest: dict[str, Any]) -> dict[str, Any]:
+        metadata = manifest["metadata"]
+        key = (manifest["kind"], metadata["namespace"], metadata["name"])
+        self._write(f"create {manifest['kind']} {metadata['name']}")
+        if key not in self.objects:
+            body = copy.deepcopy(manifest)
+            body["metadata"] |= {"uid": f"uid-{self._next()}", "creationTimestamp": time()}
+            body["metadata"]["resourceVersion"] = self._next()
+            self.objects[key] = body
+        return copy.deepcopy(self.objects[key])
 
     async def post_event(self, event: dict[str, Any]) -> None:
         self._write(f"post Event {event['metadata']['name']}")

@@ -152,3 +152,67 @@ def test_an_event_that_is_there_already_is_not_posted_anew(answer: dict[str, Any
     answer["response"] = status(403, "no", causes=[{"reason": "NamespaceTerminating"}])
     with pytest.raises(NotFoundError):
         asyncio.run(api.ApiServer().post_event(event))
+
+
+SECRET = {
+    "apiVersion": "v1",
+    "kind": "Secret",
+    "metadata": {"name": "shop-database", "namespace": "n", "labels": {"a": "b"}},
+    "type": "Opaque",
+    "stringData": {"password": "s3cret"},
+}
+
+
+def create(answer: dict[str, Any], *responses: httpx2.Response) -> tuple[list[Any], Any]:
+    """What is asked of the API server that answers so, and what comes of it."""
+    asked: list[httpx2.Request] = []
+
+    def respond(request: httpx2.Request) -> httpx2.Response:
+        asked.append(request)
+        return responses[len(asked) - 1]
+
+    answer["response"] = respond
+    try:
+        return asked, asyncio.run(api.ApiServer().create(SECRET))
+    except ClusterError as error:
+        return asked, error
+
+
+def test_what_is_created_is_given_as_it_is_now(answer: dict[str, Any]) -> None:
+    made = {**SECRET, "metadata": {**SECRET["metadata"], "uid": "1"}}
+    (asked,), found = create(answer, httpx2.Response(201, json=made))
+    assert (asked.method, asked.url.path) == ("POST", "/api/v1/namespaces/n/secrets")
+    assert json.loads(asked.content) == SECRET
+    assert found == made
+
+
+def test_what_somebody_else_made_first_is_given_instead(answer: dict[str, Any]) -> None:
+    theirs = {"metadata": {"name": "shop-database", "namespace": "n", "uid": "theirs"}}
+    taken = status(409, 'secrets "shop-database" already exists')
+    asked, found = create(answer, taken, httpx2.Response(200, json=theirs))
+    assert [one.method for one in asked] == ["POST", "GET"]
+    assert found == theirs
+
+
+def test_what_was_there_a_moment_ago_is_a_conflict(answer: dict[str, Any]) -> None:
+    _, found = create(answer, status(409, "already exists"), status(404))
+    assert isinstance(found, ConflictError)
+    assert "cannot create Secret shop-database" in str(found)
+
+
+@pytest.mark.parametrize(
+    ("response", "kind"),
+    [
+        (status(403, "exceeded quota"), ForbiddenError),
+        (status(403, "no", causes=[{"reason": "NamespaceTerminating"}]), NotFoundError),
+        (status(422, "invalid"), RejectedError),
+        (httpx2.Response(503, text="starting"), UnavailableError),
+    ],
+)
+def test_what_cannot_be_created_is_told_without_its_content(
+    answer: dict[str, Any], response: httpx2.Response, kind: type[ClusterError]
+) -> None:
+    _, found = create(answer, response)
+    assert type(found) is kind
+    assert "s3cret" not in repr(found)
+    assert found.__cause__ is None

@@ -22,6 +22,9 @@ PLACES = {
     "cronjob": "bookshop-" + 43 * "x",
     "daemonset": "bookshop-log-shipper",
     "component": "log-shipper",
+    "statefulset": "bookshop-database",
+    "service": "bookshop-database",
+    "members": "bookshop-database-members",
 }
 JOB_NAME_LIMIT = 63
 
@@ -50,11 +53,14 @@ def test_a_story_uses_known_placeholders(story: dict[str, Any]) -> None:
             assert not name.startswith("bookshop") or len(name) <= JOB_NAME_LIMIT
 
 
+def demos_in(path: Path) -> list[dict[str, Any]]:
+    documents = yaml.safe_load_all(path.read_text())
+    return [each for each in documents if each["kind"] == "WorkshopDemo"]
+
+
 def demo_in(path: Path) -> dict[str, Any]:
-    (demo,) = (
-        each for each in yaml.safe_load_all(path.read_text()) if each["kind"] == "WorkshopDemo"
-    )
-    return demo
+    """The demo that a file is about; another one may come after it."""
+    return demos_in(path)[0]
 
 
 def entries(path: Path) -> list[dict[str, Any]]:
@@ -71,17 +77,19 @@ def demo_file(request: pytest.FixtureRequest) -> Path:
 def test_a_demo_takes_the_busybox_that_a_new_cluster_has(demo_file: Path) -> None:
     pins = tomllib.loads((ROOT / "deploy/kind/pins.toml").read_text())
     images = {entry["image"] for entry in entries(demo_file) if "image" in entry}
+    images |= set(re.findall(r"--image=(\S+)", demo_file.read_text()))
     assert images == {pins["images"]["busybox"].format(**pins["versions"])}
 
 
 def test_a_demo_brings_its_namespace_as_all_others_have_it(demo_file: Path) -> None:
     """Else the one that is applied last would take away what another one needs."""
-    namespace, demo = yaml.safe_load_all(demo_file.read_text())
+    namespace, *demos = yaml.safe_load_all(demo_file.read_text())
     assert namespace["metadata"]["labels"] == {
         "pod-security.kubernetes.io/enforce": "privileged",
         "pod-security.kubernetes.io/warn": "restricted",
     }
-    assert demo["metadata"]["namespace"] == namespace["metadata"]["name"] == "workshop"
+    for demo in demos:
+        assert demo["metadata"]["namespace"] == namespace["metadata"]["name"] == "workshop"
 
 
 def test_the_lesson_on_daemonsets_tells_the_defaults() -> None:
@@ -97,15 +105,27 @@ def test_the_lesson_on_daemonsets_tells_the_defaults() -> None:
     assert (told["tolerations"], told["nodeSelector"]) == ([], {})
 
 
+def test_the_lesson_on_statefulsets_shows_both_scenarios_and_the_defaults() -> None:
+    (version,) = yaml.safe_load(CRD.read_text())["spec"]["versions"]
+    spec = version["schema"]["openAPIV3Schema"]["properties"]["spec"]["properties"]
+    fields = spec["statefulSet"]["properties"]
+    demos = demos_in(ROOT / "deploy/demos/04-statefulsets.yaml")
+    sections = [demo["spec"]["statefulSet"] for demo in demos]
+    assert [one["scenario"] for one in sections] == fields["scenario"]["enum"]
+    for name in ("retain", "storage", "podManagementPolicy"):
+        assert sections[0][name] == fields[name]["default"]
+
+
 def test_demos_can_be_applied_together() -> None:
-    names = [demo_in(path)["metadata"]["name"] for path in DEMOS]
+    names = [demo["metadata"]["name"] for path in DEMOS for demo in demos_in(path)]
     assert len(set(names)) == len(names)
 
 
 def test_a_demo_tells_how_to_apply_and_see_it(demo_file: Path) -> None:
     text = demo_file.read_text()
     assert f"kubectl apply -f deploy/demos/{demo_file.name}\n" in text
-    assert f"kubectl describe wd {demo_in(demo_file)['metadata']['name']} -n workshop" in text
+    for demo in demos_in(demo_file):
+        assert f"kubectl describe wd {demo['metadata']['name']} -n workshop" in text
 
 
 @pytest.mark.parametrize(("lesson", "section"), [("01-jobs", "jobs"), ("02-cronjobs", "cronJobs")])

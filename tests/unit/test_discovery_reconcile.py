@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from logshipping import node_body, part_body
-from office import NoSurveyor, SilentCourier, look_and_tell, settle
+from office import NoRegistrar, NoSurveyor, SilentCourier, look_and_tell, password, settle
 from support import NOW, SETTINGS, FakeCluster, demo_body
 from workshopdemo import story
 from workshopdemo.cluster import Cache
@@ -57,10 +57,12 @@ class World:
             courier=SilentCourier(),  # type: ignore[arg-type]
             surveyor=NoSurveyor(),  # type: ignore[arg-type]
             discoverer=self.discoverer,  # type: ignore[arg-type]
+            registrar=NoRegistrar(),  # type: ignore[arg-type]
             wake=lambda *_: None,
             wake_to_tell=lambda *_: None,
             now=lambda: NOW + timedelta(seconds=self.seconds),
             clock=lambda: self.seconds,
+            password=password,
         )
 
     def look(self, key: DemoKey) -> float | None:

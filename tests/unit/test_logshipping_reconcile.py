@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from logshipping import CONTROL_PLANE, node_body, part_body, taint
-from office import NoDiscoverer, SilentCourier, look_and_tell, settle
+from office import NoDiscoverer, NoRegistrar, SilentCourier, look_and_tell, password, settle
 from support import NOW, SETTINGS, FakeCluster, condition, demo_body, pod_body, time
 from workshopdemo import story
 from workshopdemo.cluster import Cache
@@ -74,10 +74,12 @@ class World:
             courier=SilentCourier(),  # type: ignore[arg-type]
             surveyor=self.surveyor,  # type: ignore[arg-type]
             discoverer=NoDiscoverer(),  # type: ignore[arg-type]
+            registrar=NoRegistrar(),  # type: ignore[arg-type]
             wake=lambda *_: None,
             wake_to_tell=lambda *_: None,
             now=lambda: NOW + timedelta(seconds=self.seconds),
             clock=lambda: self.seconds,
+            password=password,
         )
 
     def begin(self, section: Mapping[str, Any] | None = None, **more: Any) -> DemoKey:

@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 from logshipping import node_body, part_body
-from office import NoDiscoverer, SilentCourier
+from office import NoDiscoverer, NoRegistrar, SilentCourier, password
 from support import NOW, SETTINGS, FakeCluster, FakeTimeLoop, demo_body
 from workshopdemo import story
 from workshopdemo.cluster import Cache
@@ -92,10 +92,12 @@ class Plant(FakeCluster):
             courier=SilentCourier(),  # type: ignore[arg-type]
             surveyor=surveyor,
             discoverer=NoDiscoverer(),  # type: ignore[arg-type]
+            registrar=NoRegistrar(),  # type: ignore[arg-type]
             wake=self.queue.wake,
             wake_to_tell=telling.wake,
             now=self.time_of_day,
             clock=self.loop.time,
+            password=password,
         )
         self.tasks = [
             self.loop.create_task(telling.run(reconciler.tell, 4)),

@@ -522,6 +522,9 @@ def _whole(shipping: LogShippingStatus) -> tuple[Status, int]:
         "cronjob": "c" * 52,
         "daemonset": "s" * 52,
         "component": "log-shipper",
+        "statefulset": "s" * 52,
+        "service": "s" * 52,
+        "members": "m" * 52,
     }
     shown = [tale.short(places) for tale in story.load().values()]
     seen = Observation(

@@ -373,6 +373,9 @@ def test_the_status_stays_under_64_kib_whatever_the_logs_contain(entries: int) -
         "cronjob": "c" * 52,
         "daemonset": "d" * 52,
         "component": "log-shipper",
+        "statefulset": "s" * 52,
+        "service": "s" * 52,
+        "members": "m" * 52,
     }
     shown = [tale.short(places) for tale in tales.values()]
     status = Status()

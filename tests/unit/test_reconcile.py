@@ -6,7 +6,15 @@ from typing import Any
 
 import pytest
 
-from office import NoDiscoverer, NoSurveyor, SilentCourier, look_and_tell, settle
+from office import (
+    NoDiscoverer,
+    NoRegistrar,
+    NoSurveyor,
+    SilentCourier,
+    look_and_tell,
+    password,
+    settle,
+)
 from support import NOW, SETTINGS, CrashError, FakeCluster, demo_body, pod_body
 from workshopdemo import story
 from workshopdemo.cluster import Cache
@@ -44,10 +52,12 @@ class World:
             courier=SilentCourier(),  # type: ignore[arg-type]
             surveyor=NoSurveyor(),  # type: ignore[arg-type]
             discoverer=NoDiscoverer(),  # type: ignore[arg-type]
+            registrar=NoRegistrar(),  # type: ignore[arg-type]
             wake=lambda *_: None,
             wake_to_tell=lambda *_: None,
             now=lambda: NOW + timedelta(seconds=self.seconds),
             clock=lambda: self.seconds,
+            password=password,
         )
 
     def relist(self) -> None:

@@ -17,6 +17,9 @@ PLACES = {
     "cronjob": "bookshop-nightly-report",
     "daemonset": "bookshop-log-shipper",
     "component": "log-shipper",
+    "statefulset": "bookshop-database",
+    "service": "bookshop-database",
+    "members": "bookshop-database-members",
 }
 
 
