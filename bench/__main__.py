@@ -34,7 +34,7 @@ def main() -> int:
     arguments = _arguments(list(known))
     report = Report()
     with alone(arguments.name) as kubeconfig:
-        stage = prepare(kubeconfig, ("busybox",), arguments.name, arguments.image)
+        stage = prepare(kubeconfig, name=arguments.name, more=tuple(arguments.image))
         images = arguments.image or [stage.image]
         with suppress(PermissionError):
             os.nice(-10)  # the watch must not wait for a CPU that all others want too

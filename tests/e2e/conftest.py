@@ -83,6 +83,7 @@ def namespace(world: World) -> str:
 _ORDER = (
     "test_cronjobs.py",
     "test_logs.py",
+    "test_statefulsets.py",
     "test_log_pipeline.py",
     "test_service_discovery.py",
     "test_notifications.py",
