@@ -238,10 +238,12 @@ def test_no_other_namespace_is_read(world: World) -> None:
     wait_for("all of it", all_of_one, 60)
     spaces = logs.ask('* | stats by ("k8s.namespace.name") count() lines')
     assert [row["k8s.namespace.name"] for row in spaces] == [world.namespace]
-    containers = {
-        row["k8s.container.name"] for row in logs.ask('* | uniq by ("k8s.container.name")')
-    }
-    assert containers == {EMITTER, "main", "loud"}, "nor what the shipping itself has to say"
+
+    def containers() -> set[str]:
+        return {row["k8s.container.name"] for row in logs.ask('* | uniq by ("k8s.container.name")')}
+
+    wait_for("the Job's lines", lambda: "main" in containers(), 60)
+    assert containers() == {EMITTER, "main", "loud"}, "nor what the shipping itself has to say"
 
 
 def test_a_control_plane_that_is_not_tolerated_is_left_out_and_named(world: World) -> None:
