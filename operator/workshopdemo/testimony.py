@@ -25,6 +25,9 @@ _MOST: Final = 2**31 - 1
 _Count = Annotated[int, msgspec.Meta(ge=0, le=_MOST)]
 
 
+_Role = Literal["Primary", "Replica"]
+
+
 class BadTestimonyError(ValueError):
     """Not what a member says."""
 
@@ -56,7 +59,7 @@ class Testimony(msgspec.Struct, frozen=True, rename="camel"):
     """The newest, the oldest of them first."""
 
     rows: _Count
-    role: Literal["Primary", "Replica"] | None = None
+    role: _Role | None = None
     streaming: bool | None = None
     lag_bytes: Annotated[int, msgspec.Meta(ge=0, le=2**63 - 1)] | None = None
 
@@ -85,7 +88,7 @@ class _Heading(msgspec.Struct, frozen=True):
     member: _Name
     pod: _Name
     intact: bool
-    role: Literal["Primary", "Replica"] | None = None
+    role: _Role | None = None
 
 
 def testimony(answer: bytes) -> Testimony:

@@ -20,6 +20,9 @@ class Cache:
     def __init__(self) -> None:
         self._demos: dict[DemoKey, Object] = {}
         self._children: dict[str, dict[tuple[str, str], Child]] = defaultdict(dict)
+        self._namesakes: dict[DemoKey, set[str]] = defaultdict(set)
+        """UIDs of demos that have, or had, that name, and left children."""
+
         self._buried: dict[str, dict[str, Child]] = defaultdict(dict)
         self._nodes: dict[str, Node] = {}
         self.is_complete = False
@@ -58,6 +61,7 @@ class Cache:
         known = family.get((kind, child.name))
         if known is None or known.uid != child.uid or known.version <= child.version:
             family[kind, child.name] = child
+            self._namesakes[demo_key_of(child.labels, child.namespace)].add(child.demo_uid)
 
     def remove_child(self, kind: str, demo_uid: str, name: str, uid: str) -> None:
         """Forget a child that is gone."""
@@ -65,8 +69,16 @@ class Cache:
         known = family.get((kind, name))
         if known is not None and known.uid == uid:
             del family[kind, name]
+            self._forget_namesake(demo_key_of(known.labels, known.namespace), demo_uid)
             if not family:
                 del self._children[demo_uid]
+
+    def _forget_namesake(self, key: DemoKey, demo_uid: str) -> None:
+        left = self._children[demo_uid].values()
+        if not any(demo_key_of(child.labels, child.namespace) == key for child in left):
+            self._namesakes[key].discard(demo_uid)
+            if not self._namesakes[key]:
+                del self._namesakes[key]
 
     def bury_child(self, kind: str, body: Mapping[str, Any]) -> None:
         """Forget a child that is gone, but for its last words: the end of a CronJob's Job.
@@ -104,8 +116,9 @@ class Cache:
         """Children of that kind of earlier demos of the same name, which outlived them."""
         return [
             child
-            for child in self.all_children(kind)
-            if child.demo_uid != demo_uid and demo_key_of(child.labels, child.namespace) == key
+            for uid in self._namesakes.get(key, set()) - {demo_uid}
+            for child in self.children(uid, kind)
+            if demo_key_of(child.labels, child.namespace) == key
         ]
 
     def uids(self, demo_uid: str) -> set[str]:
