@@ -309,6 +309,7 @@ class Scene:
     def facts(self) -> StatefulSetFacts:
         return StatefulSetFacts(
             namespace="workshop",
+            asked=self.asked,
             named=stateful_set_names(demo_with(self.section), self.asked),
             live=self.live,
             pods=dict(self.pods),
@@ -327,10 +328,10 @@ class Scene:
         is not asked to look again at once.
         """
         now = moment(seconds)
-        status, self.due = observe_stateful_set(self.asked, self.facts, now)
+        status, self.due = observe_stateful_set(self.facts, now)
         written = msgspec.json.decode(msgspec.json.encode(status), type=StatefulSetStatus)
         assert written == status, "what is told is what is read again"
-        again = observe_stateful_set(self.asked, replace(self.facts, told=status), now)
+        again = observe_stateful_set(replace(self.facts, told=status), now)
         assert again == (status, self.due), "at rest nothing is written"
         assert self.due is None or self.due > now, "nobody waits for what has been"
         self.told = status

@@ -280,6 +280,7 @@ class Gatherer:
         intent = look.plan.intent("StatefulSet", named.stateful_set)
         return StatefulSetFacts(
             namespace=demo.namespace,
+            asked=asked,
             named=named,
             live=live,
             pods=pods,

@@ -71,7 +71,11 @@ class Surroundings:
     named: StatefulSetNames
     live: Child | None
     pods: Mapping[str, Child]
+    """Members, by name."""
+
     claims: Mapping[str, Child]
+    """Their claims and those of members that are gone, by name."""
+
     nodes: Sequence[Node]
     refusal: str | None
     """Why Kubernetes makes no Pod or claim, by the StatefulSet's Events."""

@@ -1,12 +1,12 @@
 """Pods, claims and what members say → what the status says of spec.statefulSet."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from typing import Final
 
 from workshopdemo.errors import ClusterError
-from workshopdemo.facts import Child, Node
+from workshopdemo.facts import Child
 from workshopdemo.model import Blockage, Member, StatefulSet, StatefulSetStatus
 from workshopdemo.names import StatefulSetNames
 from workshopdemo.observe.blocked import Surroundings, blockage
@@ -22,25 +22,10 @@ SILENCE_PATIENCE: Final = timedelta(seconds=60)
 
 
 @dataclass(frozen=True, kw_only=True)
-class StatefulSetFacts:
+class StatefulSetFacts(Surroundings):
     """All that is known of a demo's StatefulSet."""
 
-    namespace: str
-    named: StatefulSetNames
-    live: Child | None
-    pods: Mapping[str, Child]
-    """Members, by name."""
-
-    claims: Mapping[str, Child]
-    """Their claims and those of members that are gone, by name."""
-
-    nodes: Sequence[Node]
     heard: Hearing | None
-    refusal: str | None
-    claim_words: Mapping[str, str]
-    unchangeable: tuple[str, ...]
-    """This and what is above: see `Surroundings`."""
-
     told: StatefulSetStatus | None
     problem: ClusterError | None
     """Why an object could not be written."""
@@ -50,7 +35,6 @@ class StatefulSetFacts:
 class _Scene:
     """What a verdict is made of."""
 
-    asked: StatefulSet
     facts: StatefulSetFacts
     told: StatefulSetStatus | None
     rows: tuple[Member, ...]
@@ -59,6 +43,10 @@ class _Scene:
     """When what hinders a Pod counts as a blockage."""
 
     now: datetime
+
+    @property
+    def asked(self) -> StatefulSet:
+        return self.facts.asked
 
     @property
     def hearing(self) -> Hearing:
@@ -134,20 +122,20 @@ class _Scene:
 
 
 def observe_stateful_set(
-    asked: StatefulSet, facts: StatefulSetFacts, now: datetime
+    facts: StatefulSetFacts, now: datetime
 ) -> tuple[StatefulSetStatus, datetime | None]:
     """The section's status, and when to look again although nothing may have happened by then."""
-    told = facts.told
+    asked, told = facts.asked, facts.told
     if told is not None and told.stateful_set != facts.named.stateful_set:
         told = None
     hearing = facts.heard or Hearing()
     seen = Seen(facts.named, asked.replicas, facts.pods, facts.claims, hearing)
     rows = member_rows(seen, told)
-    found = blockage(_surroundings(asked, facts))
+    found = blockage(facts)
     is_due = found is not None and (found[1] is None or now >= found[1])
     blocked = found[0] if found is not None and is_due else None
     due = found[1] if found is not None and not is_due else None
-    scene = _Scene(asked, facts, told, rows, blocked, due, now)
+    scene = _Scene(facts, told, rows, blocked, due, now)
     verdict = _verdict(scene)
     primary = next((row for row in scene.members if row.ordinal == 0), None)
     said = hearing.said.get(primary.pod_uid or "") if primary is not None else None
@@ -167,31 +155,16 @@ def observe_stateful_set(
         blocked=blocked,
         members=rows,
         steps=steps(rows, facts.pods, told, now),
-        kept_claims=_kept(asked, facts),
+        kept_claims=_kept(facts),
     )
     return status, earliest((due, verdict.due))
 
 
-def _surroundings(asked: StatefulSet, facts: StatefulSetFacts) -> Surroundings:
-    return Surroundings(
-        namespace=facts.namespace,
-        asked=asked,
-        named=facts.named,
-        live=facts.live,
-        pods=facts.pods,
-        claims=facts.claims,
-        nodes=facts.nodes,
-        refusal=facts.refusal,
-        claim_words=facts.claim_words,
-        unchangeable=facts.unchangeable,
-    )
-
-
-def _kept(asked: StatefulSet, facts: StatefulSetFacts) -> tuple[str, ...]:
+def _kept(facts: StatefulSetFacts) -> tuple[str, ...]:
     found = []
     for claim in facts.claims.values():
         ordinal = facts.named.ordinal_of_claim(claim.name)
-        if ordinal is None or ordinal < asked.replicas or claim.terminating:
+        if ordinal is None or ordinal < facts.asked.replicas or claim.terminating:
             continue
         if facts.named.pod(ordinal) not in facts.pods:
             found.append(claim.name)

@@ -102,10 +102,8 @@ def observe(
         discovery, recheck = observe_discovery(demo.spec.service_discovery, discovery_facts, now)
         due.append(recheck)
     stateful_set = None
-    if demo.spec.stateful_set is not None and stateful_set_facts is not None:
-        stateful_set, recheck = observe_stateful_set(
-            demo.spec.stateful_set, stateful_set_facts, now
-        )
+    if stateful_set_facts is not None:
+        stateful_set, recheck = observe_stateful_set(stateful_set_facts, now)
         due.append(recheck)
     mistakes = (known.mistake for known in cron_facts.values())
     return Observation(
