@@ -12,6 +12,7 @@ from datetime import datetime
 from typing import Any, Final, Protocol
 
 from workshopdemo.cluster import Cluster
+from workshopdemo.desks import Desks
 from workshopdemo.errors import AgentError, ClusterError
 from workshopdemo.names import DemoKey
 from workshopdemo.observe import AgentPod, AskedService, Discovery, Silence, compare
@@ -93,27 +94,17 @@ class Discoverer:
             clock: the event loop's time, in seconds.
             now: the time of day.
         """
-        self._queue = queue
         self._cluster = cluster
         self._agents = agents
         self._wake = wake
         self._clock = clock
         self._now = now
-        self._desks: dict[DemoKey, _Desk] = {}
+        self._desks: Desks[DiscoveryOrder, _Desk] = Desks(queue, _Desk)
 
     def offer(self, key: DemoKey, order: DiscoveryOrder | None) -> Discovery | None:
         """Have this asked from now on, until it is offered None; gives what was found so far."""
-        if order is None:
-            self._desks.pop(key, None)
-            return None
-        desk = self._desks.get(key)
-        if desk is None:
-            desk = self._desks[key] = _Desk(order)
-            self._queue.wake(key)
-        elif desk.order != order:
-            desk.order = order
-            self._queue.wake(key)
-        return desk.found
+        desk = self._desks.offer(key, order)
+        return desk.found if desk is not None else None
 
     async def serve(self, key: DemoKey) -> float | None:
         """Ask once; gives the seconds until the next time, or None."""
@@ -130,7 +121,7 @@ class Discoverer:
         if is_new or before is None or not before.is_settled or self._is_read_long_ago(desk):
             unread = await self._read_slices(desk, order)
         if self._desks.get(key) is not desk:
-            return 0.0 if key in self._desks else None
+            return self._desks.again(key)
         found = self._found(desk, order, answers, unread)
         if found != before:
             desk.found = found

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Final, Protocol
 
+from workshopdemo.desks import Desks
 from workshopdemo.errors import MemberError
 from workshopdemo.names import DemoKey
 from workshopdemo.observe import Hearing, MemberPod, Silence
@@ -69,25 +70,15 @@ class Registrar:
             wake: is told when there is news of a demo.
             now: the time of day.
         """
-        self._queue = queue
         self._members = members
         self._wake = wake
         self._now = now
-        self._desks: dict[DemoKey, _Desk] = {}
+        self._desks: Desks[Order, _Desk] = Desks(queue, _Desk)
 
     def offer(self, key: DemoKey, order: Order | None) -> Hearing | None:
         """Have these asked from now on, until it is offered None; gives what was found so far."""
-        if order is None:
-            self._desks.pop(key, None)
-            return None
-        desk = self._desks.get(key)
-        if desk is None:
-            desk = self._desks[key] = _Desk(order)
-            self._queue.wake(key)
-        elif desk.order != order:
-            desk.order = order
-            self._queue.wake(key)
-        return desk.hearing
+        desk = self._desks.offer(key, order)
+        return desk.hearing if desk is not None else None
 
     async def serve(self, key: DemoKey) -> float | None:
         """Ask once; gives the seconds until the next time, or None."""
@@ -99,7 +90,7 @@ class Registrar:
         desk.asked = order
         answers = await asyncio.gather(*(self._ask(member) for member in order))
         if self._desks.get(key) is not desk or desk.order != order:
-            return 0.0 if key in self._desks else None
+            return self._desks.again(key)
         hearing = self._heard(dict(zip(order, answers, strict=True)), before)
         is_news = hearing != desk.hearing
         if is_news:

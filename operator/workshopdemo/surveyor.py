@@ -13,6 +13,7 @@ from datetime import datetime
 from typing import Final, Protocol
 
 from workshopdemo.cluster import Cluster
+from workshopdemo.desks import Desks
 from workshopdemo.errors import AggregatorError, ClusterError
 from workshopdemo.logsql import SeriesCount
 from workshopdemo.names import DemoKey
@@ -109,34 +110,18 @@ class Surveyor:
             clock: the event loop's time, in seconds.
             now: the time of day.
         """
-        self._queue = queue
         self._cluster = cluster
         self._counter = counter
         self._wake = wake
         self._clock = clock
         self._now = now
-        self._desks: dict[DemoKey, _Desk] = {}
+        self._desks: Desks[SurveyOrder, _Desk] = Desks(queue, _Desk, _changed)
         self._reads = asyncio.Semaphore(_READS)
 
     def offer(self, key: DemoKey, order: SurveyOrder | None) -> Survey | None:
         """Have this counted from now on, until it is offered None; gives what was found so far."""
-        if order is None:
-            self._desks.pop(key, None)
-            return None
-        desk = self._desks.get(key)
-        if desk is None:
-            desk = self._desks[key] = _Desk(order)
-            self._queue.wake(key)
-        elif desk.order != order:
-            if desk.order.query != order.query:
-                # Another run: what was counted is none of its lines.
-                desk = self._desks[key] = _Desk(order)
-            elif desk.order.address != order.address and desk.survey is not None:
-                # Whoever did not answer has gone, and who is there now was not asked yet.
-                desk.survey = dataclasses.replace(desk.survey, trouble=None, unheard=None)
-            desk.order = order
-            self._queue.wake(key)
-        return desk.survey
+        desk = self._desks.offer(key, order)
+        return desk.survey if desk is not None else None
 
     async def serve(self, key: DemoKey) -> float | None:
         """Count once; gives the seconds until the next time, or None."""
@@ -146,7 +131,7 @@ class Surveyor:
         order = desk.order
         survey = await self._ask(order, desk.survey)
         if self._desks.get(key) is not desk or desk.order != order:
-            return 0.0 if key in self._desks else None
+            return self._desks.again(key)
         if survey.trouble is None:
             survey = dataclasses.replace(survey, gaps=self._gaps(desk, survey))
         else:
@@ -208,6 +193,16 @@ class Surveyor:
         if desk.past[0][0] > now - WINDOW:
             return None
         return overdue(desk.past[0][1], counted)
+
+
+def _changed(desk: _Desk, order: SurveyOrder) -> _Desk:
+    if desk.order.query != order.query:
+        # Another run: what was counted is none of its lines.
+        return _Desk(order)
+    if desk.order.address != order.address and desk.survey is not None:
+        # Whoever did not answer has gone, and who is there now was not asked yet.
+        desk.survey = dataclasses.replace(desk.survey, trouble=None, unheard=None)
+    return desk
 
 
 def _ends(pod: str, line: LastLine, before: Survey) -> Mapping[str, int]:
