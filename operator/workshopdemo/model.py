@@ -5,6 +5,7 @@ object gets here, so nothing is repeated. Field names are the API's own, in snak
 """
 
 from collections.abc import Mapping
+from contextlib import suppress
 from typing import Any, Literal, TypeVar
 
 import msgspec
@@ -686,11 +687,18 @@ def parse(body: Mapping[str, Any]) -> WorkshopDemo:
 
 
 def parse_status(body: Mapping[str, Any]) -> Status:
-    """The status as it stands; one that this version cannot read counts as none."""
-    try:
-        return _convert(body.get("status") or {}, Status, "status")
-    except InvalidSpecError:
-        return Status()
+    """The status as it stands; a part that this version cannot read counts as not there.
+
+    Another version may have written it, an older one or, after a rollback, a newer one.
+    """
+    status = body.get("status") or {}
+    told = Status()
+    for field in msgspec.structs.fields(Status):
+        if field.encode_name in status:
+            with suppress(InvalidSpecError):
+                part = _convert(status[field.encode_name], field.type, "status")
+                told = msgspec.structs.replace(told, **{field.name: part})
+    return told
 
 
 def _convert(value: object, kind: type[_T], root: str) -> _T:

@@ -273,9 +273,20 @@ def test_a_mistake_that_only_the_operator_sees_names_its_field() -> None:
     assert raised.value.field == "spec.jobs[1].run"
 
 
-def test_a_status_of_another_version_counts_as_none() -> None:
-    body = demo_body({"name": "a", "scenario": "CIPipeline"}, status={"jobs": "many"})
-    assert model.parse(body).status == model.Status()
+def test_what_another_version_said_is_understood_as_far_as_can_be() -> None:
+    """After a rollback, an older version reads what a newer one has written."""
+    totals = {"delivered": 7, "pending": 0, "failed": 1}
+    status = {
+        "phase": "Resting",
+        "jobs": "many",
+        "weather": {"sun": True},
+        "summary": "all is well",
+        "notifications": totals | {"opened": 3},
+    }
+    body = demo_body({"name": "a", "scenario": "CIPipeline"}, status=status)
+    assert model.parse(body).status == model.Status(
+        summary="all is well", notifications=model.NotificationsStatus(**totals)
+    )
 
 
 def test_a_status_survives_the_way_to_the_api_server_and_back() -> None:
