@@ -172,6 +172,11 @@ class Operator:
             loop.create_task(self.lines.run(self.courier.serve, 100)),
         ]
 
+    def stop(self) -> None:
+        """Tell it to stop, as Kubernetes does before it replaces a Pod."""
+        self.office.loop.run_until_complete(self.courier.finish())
+        self.kill()
+
     def kill(self) -> None:
         """End the process, wherever it stands."""
         self.office.cluster.watchers.remove(self.cache)
@@ -240,6 +245,11 @@ class Office:
     def kill(self) -> None:
         for operator in self.operators:
             operator.kill()
+        self.operators.clear()
+
+    def stop(self) -> None:
+        for operator in self.operators:
+            operator.stop()
         self.operators.clear()
 
     def close(self) -> None:

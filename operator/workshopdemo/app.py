@@ -30,7 +30,7 @@ from workshopdemo.members import Members
 from workshopdemo.names import DemoKey
 from workshopdemo.notify.guard import Guard
 from workshopdemo.notify.resolver import SystemResolver
-from workshopdemo.notify.sender import Sender
+from workshopdemo.notify.sender import TOTAL_SECONDS, Sender
 from workshopdemo.probes import Probes
 from workshopdemo.queue import WorkQueue
 from workshopdemo.reconcile import Reconciler
@@ -50,6 +50,10 @@ _TELLING: Final = 4
 _LINES: Final = 2000
 """Lines of notifications that are served at the same time. One that waits for a slow receiver costs
 next to nothing; one that waits for its turn would be delayed by those who are slow."""
+
+LAST_POST: Final = TOTAL_SECONDS + 5.0
+"""Seconds that messages under way have to end when the operator is told to stop, and to be noted.
+The chart gives its Pod a little more."""
 
 _SURVEYS: Final = 8
 """Demos whose lines are counted at the same time; as many whose agents and whose members are
@@ -110,6 +114,7 @@ async def run(settings: Settings) -> None:
             ]
             if await _await_kind(cluster):
                 await _run_kopf(settings, cache, queue)
+                await post.finish()
             for task in background:
                 task.cancel()
     finally:
@@ -177,6 +182,12 @@ class _PostOffice:
             tasks.create_task(self._surroundings.watch())
             await self._surroundings.known.wait()
             await self._lines.run(self.courier.serve, _LINES)
+
+    async def finish(self) -> None:
+        """Before a stop: have what is being sent end and be noted, or it would be sent again."""
+        with suppress(TimeoutError):
+            async with asyncio.timeout(LAST_POST):
+                await self.courier.finish()
 
     async def close(self) -> None:
         """Let go of connections and threads."""

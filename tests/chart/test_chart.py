@@ -16,7 +16,7 @@ import pytest
 import yaml
 from lightkube import codecs
 
-from workshopdemo import settings
+from workshopdemo import app, settings
 from workshopdemo.cluster import Access, access
 from workshopdemo.cluster.port import API_NAMESPACE, API_SERVICE
 from workshopdemo.inbox import settings as inbox_settings
@@ -200,6 +200,9 @@ class TestEverythingRendered:
         assert env["WORKSHOPDEMO_PROBE_PORT"] == str(container["ports"][0]["containerPort"])
         assert {container[f"{kind}Probe"]["httpGet"]["port"] for kind in
                 ("startup", "liveness", "readiness")} == {"probes"}  # fmt: skip
+
+    def test_operator_may_end_what_it_sends(self, rendered: list[Object]) -> None:
+        assert pod_spec(rendered)["terminationGracePeriodSeconds"] >= app.LAST_POST + 5
 
     def test_selector_holds_nothing_that_an_upgrade_changes(self, rendered: list[Object]) -> None:
         for each in rendered:

@@ -292,6 +292,34 @@ def test_what_a_dead_operator_was_sending_is_sent_by_the_next_and_marked(office:
     assert "may be a repeat" in second.text.lower()
 
 
+def test_what_is_under_way_when_the_operator_stops_is_not_sent_again(office: Office) -> None:
+    office.receiver.delay = 25.0
+    key = begin(office, WEBHOOK, SLACK)
+    office.end("ci", "Complete")
+    office.pass_time(1)
+    office.end("doomed", "Failed")
+    office.pass_time(1)
+    assert len(office.receiver.to("team")) == 1
+    before = office.loop.time()
+    office.stop()
+    assert office.loop.time() - before < 26, "what has not begun does not delay it"
+    assert len(office.receiver.to("team")) == 1
+    office.receiver.delay = 0.0
+    office.open("operator-b")
+    office.pass_time(5)
+    assert set(ids(office.receiver.to("hook")).values()) == {1}
+    assert len(office.receiver.to("team")) == 2, "the other one comes without any wait"
+    assert not any("may be a repeat" in one.text.lower() for one in office.receiver.arrivals)
+    assert office.told(key)["delivered"] == 4
+
+
+def test_an_operator_that_sends_nothing_stops_at_once(office: Office) -> None:
+    begin(office, WEBHOOK)
+    before = office.loop.time()
+    office.stop()
+    assert office.loop.time() == before
+
+
 def test_a_slow_target_delays_nobody(office: Office) -> None:
     slow = WEBHOOK | {"name": "slow"}
     begin(office, slow, WEBHOOK)

@@ -113,6 +113,10 @@ class Courier:
         """The demo is gone: deliver nothing more of it, but end its alerts."""
         self._withdraw(uid, set())
 
+    async def finish(self) -> None:
+        """The operator is to stop: begin no delivery any more, and end those under way."""
+        await self._delivering.finish()
+
     async def serve(self, key: LineKey) -> float | None:
         """Try what is due on a line; gives the seconds until something is due again."""
         line = self._lines.get(key)

@@ -69,14 +69,29 @@ class Delivering:
         self._clock = clock
         self._now = now
         self._rng = rng
+        self._is_closed = False
+        self._under_way = 0
+        self._ended = asyncio.Event()
+
+    async def finish(self) -> None:
+        """Begin nothing any more, and wait for what is under way: cut off, it would be repeated."""
+        self._is_closed = True
+        while self._under_way:
+            self._ended.clear()
+            await self._ended.wait()
 
     async def deliver(self, demo_uid: str, parcel: Parcel, address: Address) -> Outcome:
         """Try a delivery, unless the ledger says that it is made or that somebody else makes it."""
+        if self._is_closed:
+            return NOTHING
         parcel.is_under_way = True
+        self._under_way += 1
         try:
             return await self._deliver(demo_uid, parcel, address)
         finally:
             parcel.is_under_way = False
+            self._under_way -= 1
+            self._ended.set()
 
     async def _deliver(self, demo_uid: str, parcel: Parcel, address: Address) -> Outcome:
         mark = self._ledger.mark(demo_uid, parcel.letter)
