@@ -204,6 +204,11 @@ class TestEverythingRendered:
     def test_operator_may_end_what_it_sends(self, rendered: list[Object]) -> None:
         assert pod_spec(rendered)["terminationGracePeriodSeconds"] >= app.LAST_POST + 5
 
+    def test_a_node_can_be_drained_of_both(self, rendered: list[Object]) -> None:
+        """No `--delete-emptydir-data` is asked for."""
+        for pod in pod_specs(rendered):
+            assert not [volume for volume in pod.get("volumes", ()) if "emptyDir" in volume]
+
     def test_selector_holds_nothing_that_an_upgrade_changes(self, rendered: list[Object]) -> None:
         for each in rendered:
             if each["kind"] == "Deployment":
