@@ -351,7 +351,7 @@ def _kopf_settings() -> kopf.OperatorSettings:
     settings.posting.enabled = False
     settings.watching.field_selectors[handlers.CRDS] = f"metadata.name={names.CRD_NAME}"
     for group, version, plural in CHILD_KINDS.values():
-        settings.watching.label_selectors[group, version, plural] = names.DEMO_UID_LABEL
+        settings.watching.label_selectors[group, version, plural] = ",".join(names.CHILD_LABELS)
     return settings
 
 

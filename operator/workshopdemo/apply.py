@@ -166,7 +166,7 @@ class Applier:
             except ClusterError as error:
                 look.troubles.append(error)
             else:
-                self._cache.remove_child(kind, demo.uid, name, child.uid)
+                self._cache.remove_child(child)
 
     def _left_over_claims(self, look: Look) -> list[str]:
         """Claims of members that are gone, which Kubernetes does not remove."""

@@ -168,7 +168,8 @@ def child_of(kind: str, body: Mapping[str, Any]) -> Child:
         generation=int(metadata.get("generation") or 0),
         status=_pod_status(body) if is_pod else dict(body.get("status") or {}),
         content=b"{}" if is_pod else msgspec.json.encode(_intended(kind, body)),
-        index=int(index) if index is not None else None,
+        # Whoever may write a Pod may write anything there.
+        index=int(index) if index is not None and index.isdecimal() else None,
         controller=names.controller_of(metadata),
         terminating="deletionTimestamp" in metadata,
         scheduled=annotations.get(_SCHEDULED_ANNOTATION),

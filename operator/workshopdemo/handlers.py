@@ -15,7 +15,7 @@ from workshopdemo.facts import CHILD_KINDS
 from workshopdemo.names import DemoKey
 from workshopdemo.queue import WorkQueue
 
-_OURS: Any = {names.DEMO_UID_LABEL: kopf.PRESENT}
+_OURS: Any = dict.fromkeys(names.CHILD_LABELS, kopf.PRESENT)
 
 NODES: Final = ("", "v1", "nodes")
 NODE_SECTIONS: Final = ("logShipping", "serviceDiscovery", "statefulSet")

@@ -22,7 +22,10 @@ LEDGER_MANAGER: Final = f"{FIELD_MANAGER}-ledger"
 
 DEMO_LABEL: Final = f"{GROUP}/demo"
 DEMO_UID_LABEL: Final = f"{GROUP}/demo-uid"
-"""On every child and its Pods: what the operator watches by, and prunes by."""
+"""On every child and its Pods: what the operator prunes by."""
+
+CHILD_LABELS: Final = (DEMO_UID_LABEL, DEMO_LABEL)
+"""What the operator watches by: an object with only one of them is nobody's child."""
 
 JOB_LABEL: Final = f"{GROUP}/job"
 """Name of the entry in spec.jobs that a Job belongs to."""

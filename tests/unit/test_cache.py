@@ -1,9 +1,13 @@
 """What the cache remembers of children beyond their demo."""
 
+from itertools import permutations
 from typing import Any
+
+import pytest
 
 from workshopdemo import names
 from workshopdemo.cluster import Cache
+from workshopdemo.facts import child_of
 from workshopdemo.names import DemoKey
 
 CLAIM = "PersistentVolumeClaim"
@@ -33,7 +37,62 @@ def test_what_earlier_demos_of_the_name_left_is_found_until_it_is_gone() -> None
         cache.put_child(CLAIM, body)
     assert left(cache) == ["data-0", "data-1"]
     assert left(cache, "old") == ["data-1", "data-2"]
-    cache.remove_child(CLAIM, "older", "data-1", "older/data-1")
+    cache.remove_child(child_of(CLAIM, claim("data-1", "older")))
     assert left(cache) == ["data-0"]
-    cache.remove_child(CLAIM, "old", "data-0", "old/data-0")
+    cache.remove_child(child_of(CLAIM, claim("data-0", "old")))
     assert left(cache) == []
+
+
+def demo(uid: str, namespace: str = "workshop") -> Any:
+    metadata = {"name": "shop", "namespace": namespace, "uid": uid, "resourceVersion": "1"}
+    return {"metadata": metadata, "spec": {}}
+
+
+def job(name: str, demo_uid: str, namespace: str = "workshop") -> Any:
+    body = claim(name, demo_uid, namespace=namespace)
+    body["metadata"]["uid"] = f"{namespace}/{name}"
+    body["metadata"]["labels"][names.CRON_JOB_LABEL] = "report"
+    return body
+
+
+@pytest.mark.parametrize("order", list(permutations(("demo", "own", "foreign"))))
+def test_labels_alone_make_nothing_in_another_namespace_a_demo_s(order: tuple[str, ...]) -> None:
+    """Whoever may write there can copy them, and take the names of the demo's own objects."""
+    cache = Cache()
+    for what in order:
+        if what == "demo":
+            cache.put_demo(demo("new"))
+        else:
+            namespace = "workshop" if what == "own" else "student-7"
+            for name in ("one", what):
+                cache.put_child("Job", job(name, "new", namespace))
+            cache.put_child("Job", job(f"gone-{what}", "new", namespace))
+            cache.bury_child("Job", job(f"gone-{what}", "new", namespace))
+    assert sorted(child.name for child in cache.children("new", "Job")) == ["one", "own"]
+    assert cache.child("new", "Job", "foreign") is None
+    found = cache.child("new", "Job", "one")
+    assert found is not None
+    assert found.uid == "workshop/one"
+    assert cache.uids("new") == {"workshop/one", "workshop/own"}
+    assert [child.name for child in cache.buried("new")] == ["gone-own"]
+    cache.remove_child(child_of("Job", job("one", "new", "student-7")))
+    assert cache.child("new", "Job", "one") is found
+
+
+def test_the_children_of_a_demo_that_is_gone_are_known_until_they_are_gone_too() -> None:
+    cache = Cache()
+    cache.put_demo(demo("new"))
+    cache.put_child(CLAIM, claim("data-0", "new"))
+    cache.remove_demo(KEY, "new")
+    assert [child.name for child in cache.children("new", CLAIM)] == ["data-0"]
+    cache.remove_child(child_of(CLAIM, claim("data-0", "new")))
+    cache.put_child(CLAIM, claim("data-0", "new"))
+    assert cache.children("new", CLAIM) == [], "nothing tells any more where it was at home"
+
+
+def test_what_a_user_writes_on_a_pod_is_read_with_care() -> None:
+    body = claim("pod", "new")
+    for index, read in (("3", 3), ("three", None), ("-1", None), ("", None)):
+        annotation = {"batch.kubernetes.io/job-completion-index": index}
+        body["metadata"]["annotations"] = annotation
+        assert child_of("Pod", body).index == read

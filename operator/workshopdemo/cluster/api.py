@@ -263,7 +263,7 @@ class ApiServer:
                 _KINDS[kind],
                 namespace=namespace or ALL_NS,
                 chunk_size=_CHUNK,
-                labels={names.DEMO_UID_LABEL: exists()},
+                labels={label: exists() for label in names.CHILD_LABELS},
             ):
                 yield dict(body)
 

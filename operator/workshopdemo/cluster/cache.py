@@ -19,7 +19,12 @@ class Cache:
 
     def __init__(self) -> None:
         self._demos: dict[DemoKey, Object] = {}
-        self._children: dict[str, dict[tuple[str, str], Child]] = defaultdict(dict)
+        self._homes: dict[str, DemoKey] = {}
+        """Each demo by its UID, for as long as it, or a child of it, is known."""
+
+        self._children: dict[str, dict[tuple[str, str, str], Child]] = defaultdict(dict)
+        """By the demo UID of their labels, which anybody may give: by kind, namespace and name."""
+
         self._namesakes: dict[DemoKey, set[str]] = defaultdict(set)
         """UIDs of demos that have, or had, that name, and left children."""
 
@@ -35,6 +40,7 @@ class Cache:
         known = self._demos.get(key)
         if known is not None and _is_newer(known["metadata"], metadata):
             return
+        self._homes[metadata["uid"]] = key
         self._demos[key] = {
             "metadata": {name: value for name, value in metadata.items() if name != "managedFields"}
         } | {field: body[field] for field in ("spec", "status") if field in body}
@@ -45,6 +51,7 @@ class Cache:
         if known is not None and known["metadata"]["uid"] == uid:
             del self._demos[key]
         self._buried.pop(uid, None)
+        self._forget_home(uid)
 
     def demo(self, key: DemoKey) -> Object | None:
         """The demo's object, None if there is none."""
@@ -58,20 +65,32 @@ class Cache:
         """Remember a child, unless something newer is known of it."""
         child = child_of(kind, body)
         family = self._children[child.demo_uid]
-        known = family.get((kind, child.name))
+        place = _place(child)
+        known = family.get(place)
         if known is None or known.uid != child.uid or known.version <= child.version:
-            family[kind, child.name] = child
+            family[place] = child
             self._namesakes[demo_key_of(child.labels, child.namespace)].add(child.demo_uid)
 
-    def remove_child(self, kind: str, demo_uid: str, name: str, uid: str) -> None:
+    def remove_child(self, child: Child) -> None:
         """Forget a child that is gone."""
+        demo_uid, place = child.demo_uid, _place(child)
         family = self._children.get(demo_uid, {})
-        known = family.get((kind, name))
-        if known is not None and known.uid == uid:
-            del family[kind, name]
+        known = family.get(place)
+        if known is not None and known.uid == child.uid:
+            del family[place]
             self._forget_namesake(demo_key_of(known.labels, known.namespace), demo_uid)
             if not family:
                 del self._children[demo_uid]
+                self._forget_home(demo_uid)
+
+    def _forget_home(self, demo_uid: str) -> None:
+        """Unless the demo, or a child of it, is there still."""
+        home = self._homes.get(demo_uid)
+        if home is None or demo_uid in self._children:
+            return
+        demo = self._demos.get(home)
+        if demo is None or demo["metadata"]["uid"] != demo_uid:
+            del self._homes[demo_uid]
 
     def _forget_namesake(self, key: DemoKey, demo_uid: str) -> None:
         left = self._children[demo_uid].values()
@@ -87,13 +106,13 @@ class Cache:
         event of its removal may be all that there is to tell its end by.
         """
         child = child_of(kind, body)
-        self.remove_child(kind, child.demo_uid, child.name, child.uid)
+        self.remove_child(child)
         if kind == "Job" and names.CRON_JOB_LABEL in child.labels:
             self._buried[child.demo_uid][child.uid] = child
 
     def buried(self, demo_uid: str) -> list[Child]:
         """Jobs of CronJobs that were seen to be removed, and whose end may not be told yet."""
-        return list(self._buried.get(demo_uid, {}).values())
+        return self._at_home(demo_uid, self._buried.get(demo_uid, {}).values())
 
     def forget_buried(self, demo_uid: str, uids: Iterable[str]) -> None:
         """Their end is told."""
@@ -105,32 +124,45 @@ class Cache:
 
     def children(self, demo_uid: str, kind: str) -> list[Child]:
         """A demo's children of that kind."""
+        return self._at_home(demo_uid, self._labelled(demo_uid, kind))
+
+    def _labelled(self, demo_uid: str, kind: str) -> list[Child]:
         family = self._children.get(demo_uid, {})
-        return [child for (of_kind, _), child in family.items() if of_kind == kind]
+        return [child for (of_kind, _, _), child in family.items() if of_kind == kind]
+
+    def _at_home(self, demo_uid: str, labelled: Iterable[Child]) -> list[Child]:
+        """Those in the demo's own namespace: whoever may write in another one can put the labels
+        of this demo there on what they like.
+        """
+        home = self._homes.get(demo_uid)
+        return [child for child in labelled if home and child.namespace == home.namespace]
 
     def child(self, demo_uid: str, kind: str, name: str) -> Child | None:
         """One child, None if there is none."""
-        return self._children.get(demo_uid, {}).get((kind, name))
+        home = self._homes.get(demo_uid)
+        family = self._children.get(demo_uid, {})
+        return family.get((kind, home.namespace, name)) if home is not None else None
 
     def heirlooms(self, key: DemoKey, demo_uid: str, kind: str) -> list[Child]:
         """Children of that kind of earlier demos of the same name, which outlived them."""
         return [
             child
             for uid in self._namesakes.get(key, set()) - {demo_uid}
-            for child in self.children(uid, kind)
+            for child in self._labelled(uid, kind)
             if demo_key_of(child.labels, child.namespace) == key
         ]
 
     def uids(self, demo_uid: str) -> set[str]:
         """UIDs of a demo's children."""
-        return {child.uid for child in self._children.get(demo_uid, {}).values()}
+        family = self._children.get(demo_uid, {}).values()
+        return {child.uid for child in self._at_home(demo_uid, family)}
 
     def all_children(self, kind: str) -> list[Child]:
         """The children of that kind of all demos."""
         return [
             child
             for family in self._children.values()
-            for (of_kind, _), child in family.items()
+            for (of_kind, _, _), child in family.items()
             if of_kind == kind
         ]
 
@@ -176,7 +208,7 @@ class Cache:
         bereft = []
         for child in known:
             if child.uid not in listed:
-                self.remove_child(child.kind, child.demo_uid, child.name, child.uid)
+                self.remove_child(child)
                 bereft.append(demo_key_of(child.labels, child.namespace))
         return bereft
 
@@ -184,6 +216,10 @@ class Cache:
 def demo_key_of(labels: Mapping[str, str], namespace: str) -> DemoKey:
     """The demo that a child belongs to."""
     return DemoKey(namespace, labels[names.DEMO_LABEL])
+
+
+def _place(child: Child) -> tuple[str, str, str]:
+    return child.kind, child.namespace, child.name
 
 
 def _is_newer(known: Mapping[str, Any], news: Mapping[str, Any]) -> bool:
