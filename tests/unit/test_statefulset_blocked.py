@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from logshipping import moment, node
+from logshipping import moment, node, taint
 from statefulset import NEW, OLD, Scene
 from workshopdemo.observe.blocked import COPY_PATIENCE
 from workshopdemo.observe.coverage import START_PATIENCE
@@ -137,7 +137,19 @@ def test_a_volume_on_a_node_without_room_names_the_node() -> None:
     scene.claim(0, node="worker-1")
     found = comes_after(scene, SOON)
     assert found.reason == "VolumeOnFullNode"
-    assert found.way_out == "make room on worker-1, or kubectl uncordon worker-1"
+    assert found.way_out.startswith("make room on worker-1: kubectl describe node worker-1")
+
+
+@pytest.mark.parametrize("words", [ELSEWHERE, NEWER_WORDS])
+def test_a_volume_on_a_drained_node_is_told_at_once_with_the_way_back(words: str) -> None:
+    scene = Scene(replicas=1)
+    scene.nodes = [node("worker-1", taint("node.kubernetes.io/unschedulable")), node("worker-2")]
+    scene.member(0, unplaced=words, claimed=False)
+    scene.claim(0, node="worker-1")
+    found = scene.blockage(1)
+    assert (found.reason, found.pod) == ("VolumeOnCordonedNode", POD)
+    assert "is on node worker-1, which takes no new Pods" in found.message
+    assert found.way_out.startswith("kubectl uncordon worker-1")
 
 
 @pytest.mark.parametrize("terminating", [False, True])

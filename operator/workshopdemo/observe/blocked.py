@@ -19,7 +19,7 @@ from workshopdemo.observe.coverage import (
     unready_since,
 )
 from workshopdemo.observe.members import ordinal_of, volume_of
-from workshopdemo.observe.stuck import hindrance
+from workshopdemo.observe.stuck import Hindrance, hindrance
 from workshopdemo.observe.text import clean, shorten_end
 from workshopdemo.observe.times import parse_time
 
@@ -31,6 +31,9 @@ COPY_PATIENCE: Final = timedelta(minutes=15)
 
 _SELECTED_NODE: Final = "volume.kubernetes.io/selected-node"
 """On a claim: the node that its volume was made for (where the class waits for the first Pod)."""
+
+_CORDONED: Final = "node.kubernetes.io/unschedulable"
+"""Key of the taint of a node that takes no new Pods."""
 
 _OF_VOLUMES: Final = re.compile(
     r"PersistentVolumeClaim|persistent volume|free storage|binding volumes", re.IGNORECASE
@@ -231,7 +234,7 @@ def _unschedulable(seen: Surroundings, pod: Child) -> Found | None:
     if hindered.reason != "Unschedulable":
         return None
     if claim is not None and _ELSEWHERE.search(hindered.message):
-        return _volume_elsewhere(seen, pod, claim, hindered.message), hindered.due
+        return _volume_elsewhere(seen, pod, claim, hindered)
     words = shorten_end(hindered.message, _MESSAGE_LIMIT)
     blocked = Blockage(
         reason="Unschedulable",
@@ -268,17 +271,49 @@ def _without_volume(seen: Surroundings, pod: Child, claim: Child) -> Blockage:
     )
 
 
-def _volume_elsewhere(seen: Surroundings, pod: Child, claim: Child, words: str) -> Blockage:
+def _selected_node(claim: Child) -> str | None:
     annotations: Mapping[str, Any] = claim.intended["metadata"].get("annotations") or {}
-    node = annotations.get(_SELECTED_NODE)
-    if node is not None and node in {one.name for one in seen.nodes if one.is_ready}:
-        return Blockage(
-            reason="VolumeOnFullNode",
-            message=f"the volume of {pod.name} is on node {node}, which does not take the Pod: "
-            f"{shorten_end(words, _MESSAGE_LIMIT)}",
-            way_out=f"make room on {node}, or kubectl uncordon {node}",
-            pod=pod.name,
-        )
+    return annotations.get(_SELECTED_NODE)
+
+
+def _node_of(seen: Surroundings, claim: Child) -> Node | None:
+    """The node that the claim's volume was made for, if it is there and Ready."""
+    name = _selected_node(claim)
+    return next((node for node in seen.nodes if node.name == name and node.is_ready), None)
+
+
+def _is_cordoned(node: Node) -> bool:
+    return any(key == _CORDONED for key, _, _ in node.taints)
+
+
+def _volume_on_cordoned(pod: Child, node: Node) -> Blockage:
+    return Blockage(
+        reason="VolumeOnCordonedNode",
+        message=f"the volume of {pod.name} is on node {node.name}, which takes no new Pods: "
+        "somebody has cordoned or drained it. Such a volume is on one node only, so the Pod waits",
+        way_out=f"kubectl uncordon {node.name}, when the work on it is done",
+        pod=pod.name,
+    )
+
+
+def _volume_elsewhere(seen: Surroundings, pod: Child, claim: Child, hindered: Hindrance) -> Found:
+    node = _node_of(seen, claim)
+    if node is None:
+        return _volume_on_lost(seen, pod, claim), hindered.due
+    if _is_cordoned(node):
+        return _volume_on_cordoned(pod, node), None
+    blocked = Blockage(
+        reason="VolumeOnFullNode",
+        message=f"the volume of {pod.name} is on node {node.name}, which does not take the Pod: "
+        f"{shorten_end(hindered.message, _MESSAGE_LIMIT)}",
+        way_out=f"make room on {node.name}: kubectl describe node {node.name} tells what it has",
+        pod=pod.name,
+    )
+    return blocked, hindered.due
+
+
+def _volume_on_lost(seen: Surroundings, pod: Child, claim: Child) -> Blockage:
+    node = _selected_node(claim)
     return Blockage(
         reason="VolumeOnLostNode",
         message=f"the volume of {pod.name} is on {f'node {node}' if node else 'a node'}, which is "
