@@ -222,6 +222,11 @@ class UpdateStrategy(Struct, frozen=True, kw_only=True):
     type: Literal["RollingUpdate", "OnDelete"]
     rolling_update: RollingUpdate | None = None
 
+    @property
+    def partition(self) -> int:
+        """Members below it keep their template; 0: none does."""
+        return self.rolling_update.partition if self.rolling_update else 0
+
 
 class StatefulSet(Struct, frozen=True, kw_only=True):
     """spec.statefulSet."""

@@ -230,6 +230,22 @@ def test_what_kubernetes_replaces_or_keeps_by_itself_is_no_forced_rollback(
     assert comes_after(scene, SOON).reason == "ImagePullBackOff"
 
 
+def test_no_corrected_template_reaches_a_broken_pod_below_the_partition() -> None:
+    scene = corrected(updateStrategy={"rollingUpdate": {"partition": 2}})
+    scene.member(1, ready=False, waiting="ImagePullBackOff")
+    assert comes_after(scene, SOON).way_out == (
+        "lower spec.statefulSet.updateStrategy.rollingUpdate.partition to 1: members below it keep "
+        "the template that they have"
+    )
+
+
+def test_a_broken_pod_of_todays_template_is_mended_by_the_image_whatever_the_partition() -> None:
+    scene = Scene(replicas=2, image="no:such", updateStrategy={"rollingUpdate": {"partition": 2}})
+    scene.all_well([0])
+    scene.member(1, ready=False, waiting="ImagePullBackOff")
+    assert comes_after(scene, SOON).way_out == "correct spec.statefulSet.image, or leave it out"
+
+
 def test_an_older_pod_that_is_on_its_way_or_going_is_no_forced_rollback() -> None:
     scene = corrected()
     scene.member(1, ready=False, waiting="ContainerCreating")

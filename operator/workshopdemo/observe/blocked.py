@@ -194,14 +194,10 @@ def _forced_rollback(seen: Surroundings, pod: Child) -> Found | None:
     """A Pod of an older template that is broken: with OrderedReady, Kubernetes waits for it to be
     Ready before it looks at the template again (kubernetes/kubernetes#67250).
     """
-    update = (seen.live.status if seen.live else {}).get("updateRevision")
-    revision = pod.labels.get(names.REVISION_LABEL)
     strategy = seen.asked.update_strategy
-    partition = strategy.rolling_update.partition if strategy.rolling_update else 0
-    is_older = update is not None and revision is not None and revision != update
     # With Parallel, Kubernetes replaces it as any other.
     waits = strategy.type == "OnDelete" or seen.asked.pod_management_policy == "OrderedReady"
-    if not is_older or not waits or pod.terminating or ordinal_of(pod.name) < partition:
+    if not _is_older(seen, pod) or not waits or pod.terminating or _is_kept(seen, pod):
         return None
     reason, _, _ = _trouble(pod)
     if reason not in _BROKEN:
@@ -219,6 +215,19 @@ def _forced_rollback(seen: Surroundings, pod: Child) -> Found | None:
         pod=pod.name,
     )
     return blocked, None
+
+
+def _is_older(seen: Surroundings, pod: Child) -> bool:
+    """Whether it was made from another template than today's."""
+    update = (seen.live.status if seen.live else {}).get("updateRevision")
+    revision = pod.labels.get(names.REVISION_LABEL)
+    return update is not None and revision is not None and revision != update
+
+
+def _is_kept(seen: Surroundings, pod: Child) -> bool:
+    """Whether the partition keeps it on the template that it has, even when it is deleted."""
+    strategy = seen.asked.update_strategy
+    return strategy.type == "RollingUpdate" and ordinal_of(pod.name) < strategy.partition
 
 
 def _unschedulable(seen: Surroundings, pod: Child) -> Found | None:
@@ -334,7 +343,12 @@ def _hindered(seen: Surroundings, pod: Child) -> Found | None:
     if pod.terminating:
         return None
     way_out = f"kubectl describe pod {pod.name} -n {seen.namespace}"
-    if reason in ("ImagePullBackOff", "ErrImagePull", "InvalidImageName"):
+    if reason in _BROKEN and _is_kept(seen, pod) and _is_older(seen, pod):
+        way_out = (
+            "lower spec.statefulSet.updateStrategy.rollingUpdate.partition to "
+            f"{ordinal_of(pod.name)}: members below it keep the template that they have"
+        )
+    elif reason in ("ImagePullBackOff", "ErrImagePull", "InvalidImageName"):
         way_out = "correct spec.statefulSet.image, or leave it out"
     elif started:
         container = container or seen.named.main_container

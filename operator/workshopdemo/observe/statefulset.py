@@ -238,8 +238,7 @@ def _to_update(scene: _Scene) -> list[Member]:
     strategy = scene.asked.update_strategy
     if strategy.type == "OnDelete":
         return []
-    partition = strategy.rolling_update.partition if strategy.rolling_update else 0
-    return [row for row in scene.outdated if row.ordinal >= partition]
+    return [row for row in scene.outdated if row.ordinal >= strategy.partition]
 
 
 def _of_testimonies(scene: _Scene) -> Verdict | None:
@@ -275,8 +274,7 @@ def _as_asked(scene: _Scene) -> Verdict:
         words = f"{listed(outdated)} of an old template until its Pod is deleted (OnDelete)"
         return fine("UpdateOnDelete", f"{count}; {words}")
     if outdated:
-        rolling = asked.update_strategy.rolling_update
-        partition = rolling.partition if rolling else 0
+        partition = asked.update_strategy.partition
         words = f"{listed(outdated)} of the old template, as partition {partition} asks"
         return fine("PartitionedUpdate", f"{count}; {words}")
     return fine("MembersReady", f"{count}; {_proof(scene)}")

@@ -122,8 +122,7 @@ def _update_strategy(asked: StatefulSet) -> dict[str, Any]:
     strategy = asked.update_strategy
     if strategy.type == "OnDelete":
         return {"type": "OnDelete"}
-    partition = strategy.rolling_update.partition if strategy.rolling_update else 0
-    return {"type": "RollingUpdate", "rollingUpdate": {"partition": partition}}
+    return {"type": "RollingUpdate", "rollingUpdate": {"partition": strategy.partition}}
 
 
 def _diary_pod(asked: StatefulSet, settings: Settings) -> dict[str, Any]:
