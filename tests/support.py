@@ -60,6 +60,7 @@ def demo_body(
     uid: str = "demo-uid-1",
     generation: int = 1,
     status: Mapping[str, Any] | None = None,
+    age: float = 0,
 ) -> dict[str, Any]:
     """A WorkshopDemo as the API server gives it."""
     spec: dict[str, Any] = {
@@ -83,6 +84,7 @@ def demo_body(
             "uid": uid,
             "generation": generation,
             "resourceVersion": "1",
+            "creationTimestamp": time(-age),
         },
         "spec": with_defaults(spec, SCHEMA["properties"]["spec"]),
         "status": dict(status or {}),

@@ -13,10 +13,20 @@ class InvalidSpecError(WorkshopDemoError):
         problem: what is wrong and the way out.
     """
 
+    reason = "InvalidSpec"
+    waits_for = "the spec is mended"
+
     def __init__(self, field: str, problem: str) -> None:
         super().__init__(f"{field}: {problem}")
         self.field = field
         self.problem = problem
+
+
+class TooManyDemosError(InvalidSpecError):
+    """There are as many demos in the namespace as the administrator lets it have."""
+
+    reason = "TooManyDemos"
+    waits_for = "there is room for it"
 
 
 class ClusterError(WorkshopDemoError):

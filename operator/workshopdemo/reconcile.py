@@ -23,6 +23,7 @@ from workshopdemo.model import Story, WorkshopDemo, parse, parse_status
 from workshopdemo.names import DemoKey
 from workshopdemo.observe import claims_kept, invalid_status, observe, status_of
 from workshopdemo.plan import NODE_AGENT, SHIPPER, Plan, build
+from workshopdemo.quota import Quota
 from workshopdemo.registrar import Registrar
 from workshopdemo.scenarios import cron_scenario_of, scenario_of
 from workshopdemo.settings import Settings
@@ -86,6 +87,7 @@ class Reconciler:
         self._stories = stories
         self._now = now
         self._clock = clock
+        self._quota = Quota(settings, cache, wake)
         self._applier = Applier(cluster, cache, clock, password)
         self._gatherer = Gatherer(
             cluster, cache, surveyor=surveyor, discoverer=discoverer, registrar=registrar, now=now
@@ -120,6 +122,7 @@ class Reconciler:
 
     async def _say_farewell(self, key: DemoKey) -> None:
         """The demo is gone or going: forget it, and tell which claims it leaves behind."""
+        self._quota.leave(key)
         memory = self._memories.pop(key, None)
         if memory is None or memory.demo_uid is None:
             return
@@ -170,6 +173,7 @@ class Reconciler:
     async def _look(self, body: dict[str, Any], memory: Memory) -> float | None:
         metadata = body["metadata"]
         try:
+            self._quota.claim(DemoKey(metadata["namespace"], metadata["name"]), metadata["uid"])
             demo = parse(body)
         except InvalidSpecError as error:
             told = parse_status(body)

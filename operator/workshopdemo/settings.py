@@ -55,6 +55,12 @@ class Settings:
     inbox_url: str = ""
     """Root of the inbox, such as http://workshop-demo-inbox.workshop-system.svc:80; empty: none."""
 
+    demos_per_namespace: int = 0
+    """So many demos of a namespace are served; 0: all."""
+
+    exempt_namespaces: tuple[str, ...] = ()
+    """Namespaces that this does not hold for."""
+
     allowed_hosts: tuple[str, ...] = ()
     """What demos' targets may reach although it is in the cluster or private: `host:port`,
     `*.domain:port` or `CIDR:port`; in the order in which the chart's values have them."""
@@ -89,6 +95,8 @@ def load(environment: Mapping[str, str]) -> Settings:
         identity=environment.get("WORKSHOPDEMO_IDENTITY", "").strip(),
         api_host=environment.get("KUBERNETES_SERVICE_HOST", "").strip(),
         inbox_url=environment.get("WORKSHOPDEMO_INBOX_URL", "").strip().rstrip("/"),
+        demos_per_namespace=_count(environment, "WORKSHOPDEMO_DEMOS_PER_NAMESPACE"),
+        exempt_namespaces=_list(environment, "WORKSHOPDEMO_EXEMPT_NAMESPACES"),
         allowed_hosts=_list(environment, "WORKSHOPDEMO_ALLOWED_HOSTS"),
     )
 
@@ -118,6 +126,13 @@ def _choice(environment: Mapping[str, str], name: str, choices: tuple[str, ...])
     if value not in choices:
         raise InvalidSpecError(name, f"{value!r} is none of {', '.join(choices)}")
     return value
+
+
+def _count(environment: Mapping[str, str], name: str) -> int:
+    value = environment.get(name, "") or "0"
+    if not value.isdecimal():
+        raise InvalidSpecError(name, f"{value!r} is no number from 0")
+    return int(value)
 
 
 def _port(environment: Mapping[str, str], name: str, default: int) -> int:

@@ -4,6 +4,7 @@ HELM names the helm to use; else the one on PATH is taken.
 """
 
 import os
+import re
 import shutil
 import subprocess
 import tomllib
@@ -21,6 +22,7 @@ from workshopdemo.cluster import Access, access
 from workshopdemo.cluster.port import API_NAMESPACE, API_SERVICE
 from workshopdemo.inbox import settings as inbox_settings
 from workshopdemo.notify.allowed import AllowList
+from workshopdemo.scenarios import JOB_SCENARIOS
 
 ROOT = Path(__file__).parents[2]
 CHART = ROOT / "charts/workshop-demo"
@@ -31,6 +33,20 @@ CI_VALUES = sorted((CHART / "ci").glob("*-values.yaml"))
 KUBERNETES = "1.34.0"
 
 Object = dict[str, Any]
+
+POLICY = "ValidatingAdmissionPolicy"
+LIMITS = (
+    "jobs=3",
+    "cronJobs=3",
+    "parallelism=3",
+    "replicas=3",
+    "storage=1Gi",
+    "scenarios={CIPipeline,Custom}",
+    "images={busybox:}",
+    "logShipping=false",
+    "serviceDiscovery=false",
+)
+"""Each with a value that is a limit."""
 
 
 def verbs(needed: Iterable[Access]) -> dict[str, set[str]]:
@@ -183,7 +199,7 @@ class TestEverythingRendered:
         }
         account = only(rendered, "ServiceAccount")["metadata"]
         for each in rendered:
-            if each["kind"].endswith("Binding"):
+            if "roleRef" in each:
                 role = (each["roleRef"]["kind"], each["metadata"].get("namespace"))
                 assert (*role, each["roleRef"]["name"]) in roles
                 assert [(s["namespace"], s["name"]) for s in each["subjects"]] == [
@@ -364,6 +380,123 @@ class TestRights:
             "ServiceAccount",
         }
 
+    def test_with_namespaces_by_name_nothing_of_theirs_is_read_cluster_wide(
+        self, helm: str
+    ) -> None:
+        objects = render(helm, "--set=namespaces={one,two}")
+        seen = {
+            resource
+            for each in objects
+            if each["kind"] == "ClusterRole"
+            for rule in each["rules"]
+            for resource in rule["resources"]
+        }
+        # What the aggregated roles let people do is theirs, in the namespaces that they have.
+        assert seen == {"customresourcedefinitions", "namespaces", "nodes", "workshopdemos"}
+
+    @pytest.mark.parametrize("setting", ["rbac.create=true", "namespaces={one,two}"])
+    def test_secrets_are_read_by_name_and_made_and_no_more(self, helm: str, setting: str) -> None:
+        verbs = [
+            verb
+            for each in render(helm, f"--set={setting}")
+            for rule in each.get("rules", ())
+            if "secrets" in rule["resources"]
+            for verb in rule["verbs"]
+        ]
+        assert set(verbs) == {"get", "create"}
+
+    def test_nobody_but_the_operator_writes_a_status(self, helm: str) -> None:
+        for each in render(helm):
+            for rule in each.get("rules", ()):
+                if "workshopdemos/status" in rule["resources"]:
+                    assert each["metadata"]["name"] == "demo-workshop-demo"
+
+
+class TestLimits:
+    def test_none_unless_asked_for(self, helm: str) -> None:
+        objects = render(helm)
+        assert not {each["kind"] for each in objects} & {POLICY, f"{POLICY}Binding"}
+        loaded = settings.load(environment(pod_spec(objects)))
+        assert (loaded.demos_per_namespace, loaded.exempt_namespaces) == (0, ())
+
+    def test_the_operator_itself_counts_the_demos(self, helm: str) -> None:
+        values = "--set=limits.demos=3,limits.exemptNamespaces={workshop,other}"
+        objects = render(helm, values)
+        assert not [each for each in objects if each["kind"] == POLICY]
+        loaded = settings.load(environment(pod_spec(objects)))
+        assert (loaded.demos_per_namespace, loaded.exempt_namespaces) == (3, ("workshop", "other"))
+
+    @pytest.mark.parametrize("limit", LIMITS)
+    def test_each_limit_is_one_rule_that_names_its_value(self, helm: str, limit: str) -> None:
+        policy = only(render(helm, f"--set=limits.{limit}"), POLICY)["spec"]
+        (rule,) = policy["validations"]
+        assert f"limits.{limit.partition('=')[0]} of" in rule["messageExpression"]
+        assert "or ask your administrator" in rule["messageExpression"]
+
+    def test_every_limit_has_its_rule(self, helm: str) -> None:
+        values = yaml.safe_load((CHART / "values.yaml").read_text())["limits"]
+        tried = {limit.partition("=")[0] for limit in LIMITS}
+        assert tried == set(values) - {"demos", "exemptNamespaces"}
+        objects = render(helm, *(f"--set=limits.{limit}" for limit in LIMITS))
+        assert len(only(objects, POLICY)["spec"]["validations"]) == len(LIMITS)
+
+    def test_a_policy_is_bound_and_refuses(self, helm: str) -> None:
+        objects = render(helm, "--set=limits.jobs=3")
+        policy, binding = only(objects, POLICY), only(objects, f"{POLICY}Binding")
+        assert binding["spec"] == {
+            "policyName": policy["metadata"]["name"],
+            "validationActions": ["Deny"],
+        }
+        assert policy["spec"]["failurePolicy"] == "Fail"
+        (rule,) = policy["spec"]["matchConstraints"]["resourceRules"]
+        # Not workshopdemos/status, which the operator writes.
+        assert (rule["resources"], rule["operations"]) == (["workshopdemos"], ["CREATE", "UPDATE"])
+
+    def test_where_limits_hold(self, helm: str) -> None:
+        def conditions(*values: str) -> dict[str, str]:
+            policy = only(render(helm, "--set=limits.jobs=3", *values), POLICY)["spec"]
+            return {one["name"]: one["expression"] for one in policy["matchConditions"]}
+
+        unchanged = {"spec-changes": "oldObject == null || object.spec != oldObject.spec"}
+        assert conditions() == unchanged
+        assert conditions("--set=limits.exemptNamespaces={workshop,other}") == unchanged | {
+            "not-exempt": '!(request.namespace in ["workshop","other"])'
+        }
+        assert conditions("--set=namespaces={one,two}") == unchanged | {
+            "served": 'request.namespace in ["one","two"]'
+        }
+
+    def test_the_scenarios_are_those_that_there_are(self) -> None:
+        schema = yaml.safe_load((CHART / "values.schema.json").read_text())
+        known = schema["properties"]["limits"]["properties"]["scenarios"]["items"]["enum"]
+        crd = yaml.safe_load(CRD.read_text())["spec"]["versions"][0]["schema"]["openAPIV3Schema"]
+        spec = crd["properties"]["spec"]["properties"]
+        sections = (spec["jobs"]["items"], spec["cronJobs"]["items"], spec["statefulSet"])
+        offered = {
+            scenario
+            for section in sections
+            for scenario in section["properties"]["scenario"]["enum"]
+        }
+        assert set(known) == offered
+
+    def test_the_parallelism_that_nobody_says(self, helm: str) -> None:
+        policy = only(render(helm, "--set=limits.parallelism=3"), POLICY)["spec"]
+        own = {name: one.parallelism for name, one in JOB_SCENARIOS.items() if one.parallelism > 1}
+        said = re.findall(
+            r"job.scenario == '(\w+)' \? (\d+)", policy["validations"][0]["expression"]
+        )
+        assert {name: int(pods) for name, pods in said} == own
+
+    @pytest.mark.parametrize("limit", LIMITS)
+    def test_an_old_kubernetes_has_no_such_rules(self, helm: str, limit: str) -> None:
+        done = run(helm, "template", "demo", str(CHART), "--kube-version=1.29.0",
+                   f"--set=limits.{limit}")  # fmt: skip
+        assert done.returncode != 0
+        assert "all but limits.demos need Kubernetes 1.30" in done.stderr
+        done = run(helm, "template", "demo", str(CHART), "--kube-version=1.29.0",
+                   "--set=limits.demos=3")  # fmt: skip
+        assert done.returncode == 0, done.stderr
+
 
 class TestCRD:
     def test_it_is_the_original(self, helm: str) -> None:
@@ -393,6 +526,16 @@ class TestCRD:
         ("namespaces={class-*}", "/namespaces/0"),
         ("namespaces={one,one}", "/namespaces"),
         ("namespaces=workshop", "/namespaces"),
+        ("limits.demos=-1", "/limits/demos"),
+        ("limits.replicas=many", "/limits/replicas"),
+        ("limits.storage=0", "/limits/storage"),
+        ("limits.storage=1GB", "/limits/storage"),
+        ("limits.scenarios={Postgress}", "/limits/scenarios/0"),
+        ("limits.images={busybox}", "/limits/images/0"),
+        ("limits.images={a'b:}", "/limits/images/0"),
+        ("limits.exemptNamespaces={class-*}", "/limits/exemptNamespaces/0"),
+        ("limits.logShipping=no", "/limits/logShipping"),
+        ("limits.pods=3", "additional properties 'pods' not allowed"),
         ("crds.keep=maybe", "/crds/keep"),
         ("log.level=LOUD", "/log/level"),
         ("log.format=xml", "/log/format"),

@@ -1,6 +1,7 @@
 """A whole look at a demo, against a cluster in memory."""
 
 import asyncio
+from dataclasses import replace
 from datetime import timedelta
 from typing import Any
 
@@ -39,6 +40,7 @@ class World:
     def __init__(self, settings: Settings = SETTINGS) -> None:
         self.seconds = 0.0
         self.settings = settings
+        self.woken: list[DemoKey] = []
         self.cache = Cache()
         self.cluster = FakeCluster(self.cache)
         self.restart()
@@ -53,7 +55,7 @@ class World:
             surveyor=NoSurveyor(),  # type: ignore[arg-type]
             discoverer=NoDiscoverer(),  # type: ignore[arg-type]
             registrar=NoRegistrar(),  # type: ignore[arg-type]
-            wake=lambda *_: None,
+            wake=lambda key, _: self.woken.append(key),
             wake_to_tell=lambda *_: None,
             now=lambda: NOW + timedelta(seconds=self.seconds),
             clock=lambda: self.seconds,
@@ -504,3 +506,43 @@ def test_logs_of_many_ends_are_read_at_the_same_time(world: World) -> None:
     assert [one["attempts"][0]["log"] for one in told] == [
         f"log of pod-of-{entry['name']}" for entry in entries
     ]
+
+
+def test_one_demo_too_many_waits_untouched_until_there_is_room() -> None:
+    world = World(replace(SETTINGS, demos_per_namespace=1))
+    first = world.cluster.add_demo(demo_body(CI, name="first", age=60))
+    second = world.cluster.add_demo(demo_body(CI, name="second", uid="demo-uid-2"))
+    world.settle(second)
+    assert world.cluster.jobs() == []
+    status = world.cluster.status(second)
+    assert status["phase"] == "Invalid"
+    assert {(one["type"], one["status"], one["reason"]) for one in status["conditions"]} == {
+        ("Ready", "False", "TooManyDemos"),
+        ("Progressing", "False", "TooManyDemos"),
+        ("SpecValid", "False", "TooManyDemos"),
+    }
+    assert "limits.demos" in status["summary"]
+    world.settle(first)
+    assert len(world.cluster.jobs()) == 1
+    world.cache.remove_demo(first, "demo-uid-1")
+    world.look(first)
+    assert second in world.woken
+    world.settle(second)
+    assert len(world.cluster.jobs()) == 2
+    assert world.cluster.status(second)["phase"] == "Pending"
+
+
+def test_a_limit_that_is_lowered_stops_nothing_that_runs() -> None:
+    world = World()
+    keys = [
+        world.cluster.add_demo(demo_body(CI, name=f"d{number}", uid=f"uid-{number}"))
+        for number in range(3)
+    ]
+    for key in keys:
+        world.settle(key)
+    world.settings = replace(SETTINGS, demos_per_namespace=1)
+    world.relist()
+    for key in keys:
+        world.settle(key)
+        assert world.cluster.status(key)["phase"] == "Pending"
+    assert len(world.cluster.jobs()) == 3

@@ -33,6 +33,15 @@ def test_hosts_that_demos_may_reach_are_a_list() -> None:
     )  # fmt: skip
 
 
+def test_how_many_demos_a_namespace_may_have() -> None:
+    loaded = settings.load(
+        IMAGES
+        | {"WORKSHOPDEMO_DEMOS_PER_NAMESPACE": "3", "WORKSHOPDEMO_EXEMPT_NAMESPACES": "workshop,b"}
+    )
+    assert loaded.demos_per_namespace == 3
+    assert loaded.exempt_namespaces == ("workshop", "b")
+
+
 def test_paths_are_appended_to_the_inbox_s_url() -> None:
     url = "http://inbox.system.svc:80/"
     loaded = settings.load(IMAGES | {"WORKSHOPDEMO_INBOX_URL": url})
@@ -51,6 +60,8 @@ def test_the_operator_knows_its_name() -> None:
         ("WORKSHOPDEMO_PULL_POLICY", "Sometimes"),
         ("WORKSHOPDEMO_PROBE_PORT", "http"),
         ("WORKSHOPDEMO_PROBE_PORT", "70000"),
+        ("WORKSHOPDEMO_DEMOS_PER_NAMESPACE", "few"),
+        ("WORKSHOPDEMO_DEMOS_PER_NAMESPACE", "-1"),
         ("WORKSHOPDEMO_LOG_FORMAT", "xml"),
         ("WORKSHOPDEMO_LOG_LEVEL", "loud"),
     ],

@@ -61,6 +61,10 @@ class Cache:
         """Keys of all demos there are."""
         return list(self._demos)
 
+    def demos_in(self, namespace: str) -> list[Object]:
+        """The objects of all demos in a namespace."""
+        return [body for key, body in self._demos.items() if key.namespace == namespace]
+
     def put_child(self, kind: str, body: Mapping[str, Any]) -> None:
         """Remember a child, unless something newer is known of it."""
         child = child_of(kind, body)

@@ -1,6 +1,7 @@
 """Pure: children → facts → conditions → status. No I/O; the clock is passed in."""
 
 from workshopdemo.observe.attempts import LogWanted, logs_wanted, told_pods
+from workshopdemo.observe.conditions import SPEC_VALID
 from workshopdemo.observe.coverage import bare_nodes, is_ready
 from workshopdemo.observe.cronjobs import CronJobFacts, needs_events
 from workshopdemo.observe.discovery import DiscoveryFacts
@@ -41,6 +42,7 @@ from workshopdemo.observe.times import format_time, parse_time
 from workshopdemo.observe.transitions import Transition, claims_kept, transitions
 
 __all__ = [
+    "SPEC_VALID",
     "Absence",
     "AgentPod",
     "AskedService",

@@ -190,10 +190,11 @@ def _spec_valid(mistakes: Sequence[InvalidSpecError]) -> Judgement:
 
 def judge_invalid(error: InvalidSpecError) -> list[Judgement]:
     """Conditions of a demo whose spec cannot be carried out."""
+    until = f"nothing is done until {error.waits_for}"
     return [
-        Judgement(READY, "False", "InvalidSpec", str(error)),
-        Judgement(PROGRESSING, "False", "InvalidSpec", "nothing is done until the spec is mended"),
-        Judgement(SPEC_VALID, "False", "InvalidSpec", str(error)),
+        Judgement(READY, "False", error.reason, str(error)),
+        Judgement(PROGRESSING, "False", error.reason, until),
+        Judgement(SPEC_VALID, "False", error.reason, str(error)),
     ]
 
 
