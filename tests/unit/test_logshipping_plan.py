@@ -279,16 +279,41 @@ def test_no_two_demos_share_state_on_a_node() -> None:
     assert all(len(part) <= 255 for place in places for part in place.split("/"))
 
 
-def test_a_header_is_named_in_the_configuration_and_its_value_only_in_the_secret() -> None:
+def test_a_header_s_value_is_only_in_the_secret_and_in_memory() -> None:
     config_map, shipper, _ = manifests({"destination": ELSEWHERE})
     config = json.loads(config_map["data"]["config.json"])
-    assert config["exporters"]["otlp_http"]["headers"] == {
-        "Authorization": "${env:HEADER_0}",
-        "X-Scope-OrgID": "${env:HEADER_1}",
+    assert "headers" not in config["exporters"]["otlp_http"]
+    pod = shipper["spec"]["template"]["spec"]
+    (container,), (writer,) = pod["containers"], pod["initContainers"]
+    env = {one["name"]: one for one in writer["env"]}
+    assert json.loads(env["HEADERS"]["value"]) == {
+        "Authorization": "HEADER_0",
+        "X-Scope-OrgID": "HEADER_1",
     }
-    (container,) = shipper["spec"]["template"]["spec"]["containers"]
-    env = {one["name"]: one for one in container["env"]}
     assert env["HEADER_0"] == {"name": "HEADER_0", "valueFrom": TOKEN_FROM}
+    assert not [one for one in container["env"] if "secretKeyRef" in one.get("valueFrom", {})]
+    # What is written is what is read, on top of the rest.
+    (written,) = writer["volumeMounts"]
+    assert env["FILE"]["value"] == f"{written['mountPath']}/config.json"
+    assert f"--config={env['FILE']['value']}" == container["args"][1]
+    (volume,) = (one for one in pod["volumes"] if one["name"] == written["name"])
+    assert volume["emptyDir"]["medium"] == "Memory"
+    assert writer["securityContext"]["runAsNonRoot"] is True
+
+
+def test_what_the_user_writes_into_a_header_s_name_is_not_expanded() -> None:
+    header = {"name": "$(FILE)", "valueFrom": TOKEN_FROM}
+    remote = {"otlpHttp": {"endpoint": "https://logs.example", "headers": [header]}}
+    pod = manifests({"destination": remote})[1]["spec"]["template"]["spec"]
+    env = {one["name"]: one for one in pod["initContainers"][0]["env"]}
+    # `$$(` is how Kubernetes writes `$(` (core/v1 EnvVar).
+    assert env["HEADERS"]["value"] == '{"$$(FILE)": "HEADER_0"}'
+
+
+def test_what_the_collector_of_a_service_elsewhere_is_told() -> None:
+    config_map, shipper, _ = manifests({"destination": ELSEWHERE})
+    config = json.loads(config_map["data"]["config.json"])
+    (container,) = shipper["spec"]["template"]["spec"]["containers"]
     # A ConfigMap knows neither the value, nor where it is.
     assert not {"log-service", "authorization", "log-ca"} & {
         one for one in leaves(config_map) if isinstance(one, str)

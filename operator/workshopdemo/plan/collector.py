@@ -10,8 +10,8 @@ It is made so that no line is lost, whoever is killed when; some may arrive twic
 - A full queue stops the reading; nothing is thrown away. The kubelet's files are then the buffer.
 """
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import Any, Final, Literal
 
 from workshopdemo.logsql import PORT
@@ -51,9 +51,6 @@ class Receiver:
     logs_url: str
     """The whole URL that logs are posted to."""
 
-    headers: Mapping[str, str] = field(default_factory=dict)
-    """Name of each header → environment variable with its value."""
-
     ca_file: str | None = None
     """Authorities to trust instead of the system's."""
 
@@ -77,11 +74,12 @@ def aggregator(host: str, port: int = PORT) -> Receiver:
     return Receiver(logs_url=f"http://{host}:{port}{_OTLP_PATH}")
 
 
-def otlp_http(endpoint: str, headers: Mapping[str, str], ca_file: str | None = None) -> Receiver:
-    """A receiver by its base URL, to which OTLP adds a path of its own."""
-    return Receiver(
-        logs_url=f"{endpoint.rstrip('/')}/v1/logs", headers=dict(headers), ca_file=ca_file
-    )
+def otlp_http(endpoint: str, ca_file: str | None = None) -> Receiver:
+    """A receiver by its base URL, to which OTLP adds a path of its own.
+
+    Its headers are not in this configuration: see programs/header_values.
+    """
+    return Receiver(logs_url=f"{endpoint.rstrip('/')}/v1/logs", ca_file=ca_file)
 
 
 def collector_config(
@@ -257,10 +255,6 @@ def _exporter(receiver: Receiver) -> dict[str, Any]:
             "num_consumers": 1,
         },
     }
-    if receiver.headers:
-        exporter["headers"] = {
-            _literal(name): f"${{env:{variable}}}" for name, variable in receiver.headers.items()
-        }
     if receiver.ca_file is not None:
         exporter["tls"] = {"ca_file": _literal(receiver.ca_file)}
     return exporter

@@ -7,7 +7,7 @@ from typing import Any, Final
 
 from workshopdemo import names
 from workshopdemo.logsql import EMITTER_CONTAINER, PORT
-from workshopdemo.model import FromSecret, LogShipping, WorkshopDemo
+from workshopdemo.model import FromSecret, Header, LogShipping, WorkshopDemo
 from workshopdemo.plan.collector import (
     HEALTH_PORT,
     NODE_NAME_ENV,
@@ -21,6 +21,7 @@ from workshopdemo.plan.collector import (
 from workshopdemo.plan.component import component_labels, metadata, selector, service
 from workshopdemo.plan.daemonset import daemon_set
 from workshopdemo.plan.meta import (
+    NON_ROOT,
     SECCOMP,
     Manifest,
     container_security,
@@ -43,6 +44,8 @@ _NODE_STATE: Final = "/var/lib/workshop-demo"
 _CA_DIRECTORY: Final = "/etc/log-shipper-ca"
 _CA_FILE: Final = "ca.crt"
 _CONFIG_DIRECTORY: Final = "/etc/log-shipper"
+_HEADERS_DIRECTORY: Final = "/etc/log-shipper-headers"
+_HEADERS: Final = {"name": "headers", "mountPath": _HEADERS_DIRECTORY}
 _CONFIG_FILE: Final = "config.json"
 
 _MEMORY: Final = Decimal("0.8")
@@ -102,15 +105,7 @@ def _receiver(demo: WorkshopDemo, asked: LogShipping) -> Receiver:
     remote = asked.destination.otlp_http
     if remote is None:
         return aggregator(f"{log_shipping_names(demo).aggregator}.{demo.namespace}.svc")
-    return otlp_http(
-        remote.endpoint,
-        {header.name: _variable(index) for index, header in enumerate(remote.headers)},
-        f"{_CA_DIRECTORY}/{_CA_FILE}" if remote.ca_from else None,
-    )
-
-
-def _variable(index: int) -> str:
-    return f"HEADER_{index}"
+    return otlp_http(remote.endpoint, f"{_CA_DIRECTORY}/{_CA_FILE}" if remote.ca_from else None)
 
 
 def _config_map(demo: WorkshopDemo, config: str) -> Manifest:
@@ -126,9 +121,12 @@ def _shipper(
     demo: WorkshopDemo, asked: LogShipping, settings: Settings, config_digest: str
 ) -> Manifest:
     needs = asked.resources or resources("20m", "64Mi", "256Mi")
-    env = [field_env(NODE_NAME_ENV, "spec.nodeName"), *_memory_env(needs), *_header_env(asked)]
+    env = [field_env(NODE_NAME_ENV, "spec.nodeName"), *_memory_env(needs)]
     mounts, volumes = _shipper_files(demo, asked)
-    pod = {
+    configs = [f"--config={_CONFIG_DIRECTORY}/{_CONFIG_FILE}"]
+    if _headers(asked):
+        configs.append(f"--config={_HEADERS_DIRECTORY}/{_CONFIG_FILE}")
+    pod: dict[str, Any] = {
         # The kubelet writes the logs as root, readable for nobody else (mode 0640), so this Pod
         # is root: without any capability, and with nothing of the node to write to but its state.
         "securityContext": {"runAsUser": 0, "runAsGroup": 0} | SECCOMP,
@@ -137,7 +135,7 @@ def _shipper(
             {
                 "name": SHIPPER,
                 "image": settings.collector_image,
-                "args": [f"--config={_CONFIG_DIRECTORY}/{_CONFIG_FILE}", SYNCHRONOUS],
+                "args": [*configs, SYNCHRONOUS],
                 "env": env,
                 "ports": [{"name": "health", "containerPort": HEALTH_PORT}],
                 "readinessProbe": http_probe("/", "health"),
@@ -149,6 +147,8 @@ def _shipper(
         ],
         "volumes": volumes,
     }
+    if _headers(asked):
+        pod["initContainers"] = [_header_writer(asked, settings)]
     annotations = {"annotations": {names.CONFIG_ANNOTATION: config_digest}}
     return daemon_set(demo, asked, SHIPPER, pod, annotations)
 
@@ -173,15 +173,44 @@ def _shipper_files(
     if remote is not None and remote.ca_from is not None:
         mounts.append({"name": "ca", "mountPath": _CA_DIRECTORY, "readOnly": True})
         volumes.append({"name": "ca", "secret": _ca_secret(remote.ca_from)})
+    if _headers(asked):
+        mounts.append(_HEADERS | {"readOnly": True})
+        in_memory = {"medium": "Memory", "sizeLimit": "1Mi"}
+        volumes.append({"name": _HEADERS["name"], "emptyDir": in_memory})
     return mounts, volumes
 
 
-def _header_env(asked: LogShipping) -> list[dict[str, Any]]:
+def _headers(asked: LogShipping) -> tuple[Header, ...]:
     remote = asked.destination.otlp_http
-    return [
-        _secret_env(_variable(index), header.value_from)
-        for index, header in enumerate(remote.headers if remote else ())
-    ]
+    return remote.headers if remote is not None else ()
+
+
+def _header_writer(asked: LogShipping, settings: Settings) -> dict[str, Any]:
+    """What puts the headers into a file: the collector would look into a variable's value for
+    what to put in (see programs/header_values).
+    """
+    headers = {f"HEADER_{index}": header for index, header in enumerate(_headers(asked))}
+    variables = {header.name: variable for variable, header in headers.items()}
+    return {
+        "name": "header-values",
+        "image": settings.image,
+        "imagePullPolicy": settings.pull_policy,
+        "command": ["python3", "-m", "workshopdemo.programs.header_values"],
+        "env": [
+            {"name": "FILE", "value": f"{_HEADERS_DIRECTORY}/{_CONFIG_FILE}"},
+            {"name": "HEADERS", "value": _not_expanded(json.dumps(variables, sort_keys=True))},
+            *(_secret_env(variable, header.value_from) for variable, header in headers.items()),
+        ],
+        "resources": resources("10m", "16Mi", "64Mi"),
+        "securityContext": container_security()
+        | {"runAsNonRoot": True, "runAsUser": NON_ROOT, "runAsGroup": NON_ROOT},
+        "volumeMounts": [_HEADERS],
+    }
+
+
+def _not_expanded(value: str) -> str:
+    """A value of a variable in which the kubelet finds no `$(NAME)` of another to put in."""
+    return value.replace("$", "$$")
 
 
 def _memory_env(needs: dict[str, dict[str, str]]) -> list[dict[str, Any]]:
