@@ -88,8 +88,11 @@ _ORDER = (
     "test_service_discovery.py",
     "test_notifications.py",
     "test_lessons.py",
+    "test_tenancy.py",
+    "test_limits.py",
     "test_refused.py",
     "test_operator.py",
+    "test_rights.py",
     "test_logs_disruptive.py",
     "test_notifications_disruptive.py",
 )

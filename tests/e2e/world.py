@@ -123,6 +123,18 @@ class Chart:
         """Remove the release; its CRD stays, as the values say."""
         self._run("uninstall", "workshop-demo", "--namespace", namespace, "--wait")
 
+    def rendered(self, *arguments: str) -> list[dict[str, Any]]:
+        """The objects of the chart, as it would install them."""
+        version = ("--kube-version", "1.34.0")
+        done = subprocess.run(
+            [self.helm, "template", "workshop-demo", self.path, "-n", SYSTEM, *version, *arguments],
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+        assert done.returncode == 0, done.stderr
+        return [one for one in yaml.safe_load_all(done.stdout) if one]
+
     def _run(self, *arguments: str) -> None:
         access = ("--kubeconfig", self.kubeconfig, "--kube-context", self.context)
         done = subprocess.run(
@@ -188,8 +200,10 @@ class World:
         }
         self.apply_manifest(manifest)
 
-    def apply_manifest(self, manifest: Mapping[str, Any]) -> None:
+    def apply_manifest(self, manifest: Mapping[str, Any], who: str = "") -> None:
+        """Apply it, as somebody else if a user is named."""
         command = [str(self.cluster.kubectl_path), "apply", "--server-side", "-f", "-"]
+        command += [f"--as={who}"] if who else []
         done = subprocess.run(
             command,
             env=os.environ | {"KUBECONFIG": str(self.cluster.kubeconfig_path)},
@@ -424,7 +438,8 @@ class World:
 
     def requests(self) -> list[dict[str, Any]]:
         """The operator's requests so far, by the API server's audit log."""
-        log = self.node("cat", "/var/log/kubernetes/audit.log")
+        # What is full is laid aside under another name that sorts before it.
+        log = self.node("sh", "-c", "cat /var/log/kubernetes/audit*.log")
         return [json.loads(line) for line in log.splitlines() if line.endswith("}")]
 
     def writes(self, namespace: str = "") -> list[str]:
