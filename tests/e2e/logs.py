@@ -253,6 +253,10 @@ _VALUES = yaml.safe_load((ROOT / "charts" / "workshop-demo" / "values.yaml").rea
 _IMAGE = str(_VALUES["logShipping"]["aggregatorImage"])
 
 
+HOSTILE = "${env:K8S_NODE_NAME} $${env:K8S_NODE_NAME} ${file:/etc/log-shipper/config.json}"
+"""What the collector would put something in for, if it were in its configuration."""
+
+
 class Remote:
     """A log service of somebody else: it has a certificate of its own, and wants a password."""
 
@@ -264,7 +268,14 @@ class Remote:
         reference = {"name": "log-service", "key": "authorization"}
         self.destination = {
             "endpoint": f"https://{host}:9428/insert/opentelemetry",
-            "headers": [{"name": "Authorization", "valueFrom": {"secretKeyRef": reference}}],
+            "headers": [
+                {"name": "Authorization", "valueFrom": {"secretKeyRef": reference}},
+                # VictoriaLogs adds what this header says to each line: so one sees what arrived.
+                {
+                    "name": "VL-Extra-Fields",
+                    "valueFrom": {"secretKeyRef": reference | {"key": "fields"}},
+                },
+            ],
             "caFrom": {"secretKeyRef": {"name": "remote", "key": "tls.crt"}},
         }
         self._host = host
@@ -284,8 +295,9 @@ class Remote:
         self._world.kubectl("wait", "--for=condition=Ready", "pod/remote", "--timeout=150s")
 
     def make_secret(self) -> None:
-        """Which the demo names: what the service wants to see."""
-        self._secret("log-service", {"authorization": f"Basic {self.token}"})
+        """Which the demo names: what the service wants to see, and what tries to get more."""
+        data = {"authorization": f"Basic {self.token}", "fields": f"said={HOSTILE}"}
+        self._secret("log-service", data)
 
     def ask(self, query: str) -> list[dict[str, str]]:
         """Ask it; who asks has to know the password, too."""

@@ -11,6 +11,7 @@ from logs import (
     CONTROL_PLANE,
     EMITTER,
     FEW,
+    HOSTILE,
     SHIPPER,
     Files,
     Logs,
@@ -411,6 +412,8 @@ def test_a_service_elsewhere_gets_it_all_with_a_header_from_a_secret(world: Worl
     query = f'"k8s.pod.name":="shop-{EMITTER}-"* | stats by ("k8s.pod.name") count() lines'
     wait_for("the lines", lambda: [row["lines"] for row in remote.ask(query)] == ["60"] * 3)
     world.wait_for_phase("Ready")
+    # A header means no more than its Secret says.
+    assert [row["said"] for row in remote.ask("* | uniq by (said)")] == [HOSTILE]
 
     def said() -> bool:
         # Whoever receives makes what it took visible in its own time, container by container.

@@ -436,11 +436,16 @@ class World:
 
         wait_for(f"{replicas} operators", look)
 
-    def requests(self) -> list[dict[str, Any]]:
-        """The operator's requests so far, by the API server's audit log."""
+    def requests(self, since: str = "") -> list[dict[str, Any]]:
+        """The operator's requests so far, or since then, by the API server's audit log."""
         # What is full is laid aside under another name that sorts before it.
         log = self.node("sh", "-c", "cat /var/log/kubernetes/audit*.log")
-        return [json.loads(line) for line in log.splitlines() if line.endswith("}")]
+        whole = (line for line in log.splitlines() if line.endswith("}"))
+        return [
+            json.loads(line)
+            for line in whole
+            if line.partition('"requestReceivedTimestamp":"')[2] >= since
+        ]
 
     def writes(self, namespace: str = "") -> list[str]:
         """The operator's writes so far, with their request ids; everywhere, or in a namespace."""

@@ -10,7 +10,7 @@ import pytest
 
 from logshipping import GPU, node_body, part_body
 from support import SETTINGS, FakeCluster, FakeTimeLoop, demo_body
-from workshopdemo import app, handlers
+from workshopdemo import app, handlers, names
 from workshopdemo.cluster import Cache
 from workshopdemo.names import DemoKey
 from workshopdemo.queue import WorkQueue
@@ -156,6 +156,24 @@ def test_every_kind_of_child_is_remembered_and_forgotten(watch: Watch, kind: str
     assert len(watch.cache.children("demo-uid-1", kind)) == 1
     assert watch.tell(f"wake-by-{kind}", f"children-{kind}", "DELETED", body)
     assert watch.cache.children("demo-uid-1", kind) == []
+
+
+def test_what_only_one_of_our_labels_is_on_is_nobody_s_child() -> None:
+    """Anybody may set labels; no event of such an object reaches a handler that needs both."""
+    registry = kopf.OperatorRegistry()
+    handlers.register(registry, Cache(), Wakes(), asyncio.Event())
+    selected = app._kopf_settings().watching.label_selectors
+    children = [
+        one
+        for one in (*registry._indexing.get_all_handlers(), *registry._watching.get_all_handlers())
+        if str(one.id).startswith(("children-", "wake-by-")) and str(one.id) != "wake-by-node"
+    ]
+    assert len(children) == 2 * len(handlers.CHILD_KINDS)
+    for one in children:
+        assert one.labels == dict.fromkeys(names.CHILD_LABELS, kopf.PRESENT)
+    assert {selected[resource] for resource in handlers.CHILD_KINDS.values()} == {
+        ",".join(names.CHILD_LABELS)
+    }
 
 
 def test_nodes_that_went_while_a_watch_was_broken_are_forgotten_by_the_resync() -> None:
