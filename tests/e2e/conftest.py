@@ -44,6 +44,13 @@ def chart() -> Chart:
     return _stage().chart()
 
 
+@pytest.fixture
+def chart_as_before(chart: Chart) -> Iterator[None]:
+    """For a test that installs it otherwise."""
+    yield
+    chart.restore()
+
+
 @pytest.fixture(scope="session")
 def kind_cluster() -> KindCluster:
     """pytest-kind's handle on the cluster."""

@@ -60,13 +60,8 @@ class Class:
 
     def refusal(self, spec: dict[str, Any], namespace: str = "") -> str:
         """Why a demo is refused; nothing where it would be taken. Nothing is stored."""
-        body = {
-            "apiVersion": f"{GROUP}/{VERSION}",
-            "kind": "WorkshopDemo",
-            "metadata": {"name": "tried"},
-            "spec": spec,
-        }
-        place = (GROUP, VERSION, namespace or self.world.namespace, PLURAL)
+        body = self.world.manifest(spec, "tried", namespace)
+        place = (GROUP, VERSION, body["metadata"]["namespace"], PLURAL)
         try:
             CustomObjectsApi(self.world.api).create_namespaced_custom_object(
                 *place, body, dry_run="All"
@@ -172,9 +167,9 @@ def test_storage_is_counted_over_all_volumes_and_only_where_there_are_some(room:
 def test_the_biggest_demo_costs_no_more_than_a_rule_may(room: Class) -> None:
     """The API server ends a rule that costs too much, and refuses what it was about."""
     images = ",".join(f"registry-{number}.example/some/course/" for number in range(40))
-    room.limit("jobs=19", f"images={{{images}}}", "scenarios={Custom}", "parallelism=500")
+    room.limit("jobs=19", f"images={{{images}}}", "scenarios={Custom}", "parallelism=50")
     image = "registry-39.example/some/course/" + "x" * 150 + ":1"
-    job = QUICK | {"image": image, "parallelism": 500, "completions": 500}
+    job = QUICK | {"image": image, "parallelism": 50, "completions": 100}
     biggest = [job | {"name": f"j{number}"} for number in range(19)]
     assert room.refusal({"jobs": biggest}) == ""
     assert "spec.jobs: has 20 entries" in room.refusal({"jobs": [*biggest, job]})
@@ -200,14 +195,8 @@ def test_what_is_there_already_goes_on_until_its_spec_is_changed(room: Class, wo
     world.delete_demo()
 
 
-@pytest.fixture
-def _chart_as_before(chart: Chart) -> Iterator[None]:
-    yield
-    chart.restore()
-
-
 @pytest.mark.disruptive
-@pytest.mark.usefixtures("_chart_as_before")
+@pytest.mark.usefixtures("chart_as_before")
 def test_one_demo_too_many_waits_and_goes_on_when_another_is_deleted(
     world: World, chart: Chart
 ) -> None:

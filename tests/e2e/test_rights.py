@@ -5,12 +5,12 @@ the operator asked for meanwhile. Requests of other tests do not count: what an 
 one with fewer rights, did on this cluster would hide a verb that nobody uses any more.
 """
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from functools import partial
 from typing import Any, Final, NamedTuple
 
 import pytest
-from world import GROUP, QUICK, SYSTEM, VERSION, Chart, World, wait_for
+from world import QUICK, SYSTEM, Chart, World, wait_for
 
 pytestmark = pytest.mark.disruptive
 
@@ -77,12 +77,7 @@ def refused(requests: list[dict[str, Any]]) -> list[str]:
     ]
 
 
-@pytest.fixture(autouse=True)
-def _chart_as_before(chart: Chart) -> Iterator[None]:
-    yield
-    chart.restore()
-
-
+@pytest.mark.usefixtures("chart_as_before")
 @pytest.mark.parametrize("scope", ["cluster", "namespaces"])
 def test_every_right_is_used_and_none_is_missing(world: World, chart: Chart, scope: str) -> None:
     values = [f"--set=namespaces={{{world.namespace}}}"] if scope == "namespaces" else []
@@ -112,17 +107,6 @@ def test_every_right_is_used_and_none_is_missing(world: World, chart: Chart, sco
     assert refused(requests) == []
 
 
-def _apply(world: World, spec: dict[str, Any]) -> None:
-    world.apply_manifest(
-        {
-            "apiVersion": f"{GROUP}/{VERSION}",
-            "kind": "WorkshopDemo",
-            "metadata": {"name": "shop", "namespace": world.namespace},
-            "spec": spec,
-        }
-    )
-
-
 def _children(world: World) -> list[str]:
     selector = "workshopdemo.dev/demo=shop"
     return world.kubectl(
@@ -135,8 +119,7 @@ def _show_everything(world: World) -> None:
     # Where no Pod may mount the node's files, only Events tell why the log shipper has none.
     baseline = {"pod-security.kubernetes.io/enforce": "baseline"}
     world.core.patch_namespace(world.namespace, {"metadata": {"labels": baseline}})
-    _apply(
-        world,
+    everything = world.manifest(
         {
             "jobs": [QUICK],
             "cronJobs": [{"name": "report", "scenario": "NightlyReport", "schedule": "0 2 * * *"}],
@@ -144,8 +127,9 @@ def _show_everything(world: World) -> None:
             "serviceDiscovery": {},
             "statefulSet": {"scenario": "Postgres", "storage": "128Mi"},
             "notifications": {"targets": [INBOX]},
-        },
+        }
     )
+    world.apply_manifest(everything)
     world.wait_for_log("ok", "working\ndone")
     wait_for("its refusal", lambda: world.condition("LogsShipped")["reason"] == "PodSecurity")
     wait_for("the agents' answers", lambda: world.status()["serviceDiscovery"]["services"])
@@ -153,7 +137,7 @@ def _show_everything(world: World) -> None:
 
 def _show_next_to_nothing(world: World) -> None:
     """What is not asked for any more is removed, kind by kind."""
-    _apply(world, {"jobs": [QUICK | {"name": "last"}]})
+    world.apply(QUICK | {"name": "last"})
     wait_for("the rest is gone", lambda: len(_children(world)) == 1)
 
 

@@ -2,7 +2,7 @@
 
 import json
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from typing import Any
 
 import pytest
@@ -261,14 +261,8 @@ def test_a_section_that_goes_takes_its_rights_along(world: World) -> None:
     wait_for("nothing is left", lambda: not left())
 
 
-@pytest.fixture
-def _chart_as_before(chart: Chart) -> Iterator[None]:
-    yield
-    chart.restore()
-
-
 @pytest.mark.disruptive
-@pytest.mark.usefixtures("_chart_as_before")
+@pytest.mark.usefixtures("chart_as_before")
 def test_roles_in_one_namespace_suffice(world: World, chart: Chart) -> None:
     """An operator grants only what it may do itself, and there that is by a Role."""
     chart.install("--set", f"namespaces={{{world.namespace}}}")

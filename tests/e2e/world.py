@@ -192,13 +192,19 @@ class World:
             "cronJobs": [dict(one) for one in cron_jobs],
             "notifications": {"targets": [dict(one) for one in targets]} if targets else {},
         }
-        manifest = {
+        asked = {section: entries for section, entries in spec.items() if entries}
+        self.apply_manifest(self.manifest(asked, name, namespace))
+
+    def manifest(
+        self, spec: Mapping[str, Any], name: str = "shop", namespace: str = ""
+    ) -> dict[str, Any]:
+        """A demo as a user writes it."""
+        return {
             "apiVersion": f"{GROUP}/{VERSION}",
             "kind": "WorkshopDemo",
             "metadata": {"name": name, "namespace": namespace or self.namespace},
-            "spec": {section: asked for section, asked in spec.items() if asked},
+            "spec": dict(spec),
         }
-        self.apply_manifest(manifest)
 
     def apply_manifest(self, manifest: Mapping[str, Any], who: str = "") -> None:
         """Apply it, as somebody else if a user is named."""
