@@ -1,7 +1,9 @@
 """What was seen of a child, trimmed to what a reconcile reads."""
 
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
+from datetime import datetime
 from typing import Any, Final, NamedTuple
 
 import msgspec
@@ -12,6 +14,8 @@ Object = dict[str, Any]
 
 _INDEX_ANNOTATION: Final = "batch.kubernetes.io/job-completion-index"
 _SCHEDULED_ANNOTATION: Final = "batch.kubernetes.io/cronjob-scheduled-timestamp"
+
+_NUMBER: Final = re.compile(r"[0-9]{1,9}")
 
 _RBAC: Final = "rbac.authorization.k8s.io"
 
@@ -111,6 +115,10 @@ class Child:
         """UID of the demo it belongs to."""
         return self.labels[names.DEMO_UID_LABEL]
 
+    def number(self, label: str) -> int | None:
+        """A label that is a number."""
+        return _number(self.labels.get(label))
+
     def condition(self, kind: str) -> Mapping[str, Any] | None:
         """The condition of that type whose status is True.
 
@@ -155,7 +163,6 @@ def child_of(kind: str, body: Mapping[str, Any]) -> Child:
     """A child from its API object, which must carry our labels."""
     metadata = body["metadata"]
     annotations = metadata.get("annotations") or {}
-    index = annotations.get(_INDEX_ANNOTATION)
     is_pod = kind == "Pod"
     return Child(
         kind=kind,
@@ -168,17 +175,29 @@ def child_of(kind: str, body: Mapping[str, Any]) -> Child:
         generation=int(metadata.get("generation") or 0),
         status=_pod_status(body) if is_pod else dict(body.get("status") or {}),
         content=b"{}" if is_pod else msgspec.json.encode(_intended(kind, body)),
-        # Whoever may write a Pod may write anything there.
-        index=int(index) if index is not None and index.isdecimal() else None,
+        index=_number(annotations.get(_INDEX_ANNOTATION)),
         controller=names.controller_of(metadata),
         terminating="deletionTimestamp" in metadata,
-        scheduled=annotations.get(_SCHEDULED_ANNOTATION),
+        scheduled=_moment(annotations.get(_SCHEDULED_ANNOTATION)),
         marks={
             name: str(value)
             for name, value in annotations.items()
             if name.startswith(names.LEDGER_PREFIX)
         },
     )
+
+
+# Whoever may write in the namespace may write anything into labels and annotations.
+def _number(text: str | None) -> int | None:
+    return int(text) if text and _NUMBER.fullmatch(text) else None
+
+
+def _moment(text: str | None) -> str | None:
+    try:
+        moment = datetime.fromisoformat(text or "")
+    except ValueError:
+        return None
+    return text if moment.tzinfo is not None else None
 
 
 def _intended(kind: str, body: Mapping[str, Any]) -> Object:

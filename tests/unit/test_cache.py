@@ -90,9 +90,25 @@ def test_the_children_of_a_demo_that_is_gone_are_known_until_they_are_gone_too()
     assert cache.children("new", CLAIM) == [], "nothing tells any more where it was at home"
 
 
-def test_what_a_user_writes_on_a_pod_is_read_with_care() -> None:
+@pytest.mark.parametrize(
+    ("written", "read"),
+    [("3", 3), ("three", None), ("-1", None), ("", None), ("²", None), ("9" * 10, None)],
+)
+def test_a_number_that_a_user_writes_is_read_with_care(written: str, read: int | None) -> None:
     body = claim("pod", "new")
-    for index, read in (("3", 3), ("three", None), ("-1", None), ("", None)):
-        annotation = {"batch.kubernetes.io/job-completion-index": index}
-        body["metadata"]["annotations"] = annotation
-        assert child_of("Pod", body).index == read
+    body["metadata"]["annotations"] = {"batch.kubernetes.io/job-completion-index": written}
+    body["metadata"]["labels"][names.RUN_LABEL] = written
+    child = child_of("Pod", body)
+    assert (child.index, child.number(names.RUN_LABEL)) == (read, read)
+    assert child.number(names.RUN_NOW_LABEL) is None
+
+
+@pytest.mark.parametrize(
+    ("written", "is_read"),
+    [("2026-03-02T09:00:00Z", True), ("2026-03-02T09:00:00", False), ("soon", False), ("", False)],
+)
+def test_a_time_that_a_user_writes_is_read_with_care(written: str, is_read: bool) -> None:
+    body = claim("job", "new")
+    annotation = {"batch.kubernetes.io/cronjob-scheduled-timestamp": written}
+    body["metadata"]["annotations"] = annotation
+    assert child_of("Job", body).scheduled == (written if is_read else None)

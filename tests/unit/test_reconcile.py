@@ -16,7 +16,7 @@ from office import (
     password,
     settle,
 )
-from support import NOW, SETTINGS, CrashError, FakeCluster, demo_body, pod_body
+from support import NOW, SETTINGS, CrashError, FakeCluster, demo_body, pod_body, time
 from workshopdemo import story
 from workshopdemo.cluster import Cache
 from workshopdemo.errors import (
@@ -546,3 +546,13 @@ def test_a_limit_that_is_lowered_stops_nothing_that_runs() -> None:
         world.settle(key)
         assert world.cluster.status(key)["phase"] == "Pending"
     assert len(world.cluster.jobs()) == 3
+
+
+def test_a_job_that_somebody_has_labelled_by_hand_is_outlived(world: World) -> None:
+    key = world.cluster.add_demo(demo_body(CI))
+    world.settle(key)
+    labels = world.cluster.job("ci")["metadata"]["labels"] | {"workshopdemo.dev/run": "many"}
+    by_hand = {"name": "by-hand", "namespace": "workshop", "uid": "by-hand", "labels": labels}
+    world.cluster.put("Job", {"metadata": by_hand | {"creationTimestamp": time()}, "spec": {}})
+    world.settle(key)
+    assert world.cluster.status(key)["jobs"][0]["name"] == "ci"

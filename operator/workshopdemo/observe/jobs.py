@@ -210,7 +210,7 @@ def _updated(job: Child, known: PastRun | None) -> PastRun:
     counted = job.status.get("succeeded", 0) + job.status.get("failed", 0)
     return PastRun(
         job=job.name,
-        run=int(job.labels[RUN_LABEL]),
+        run=job.number(RUN_LABEL) or 1,
         outcome=ended or "Replaced",
         reason=condition.get("reason") if condition else None,
         start_time=job.status.get("startTime"),

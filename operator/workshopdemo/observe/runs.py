@@ -57,13 +57,12 @@ def run_of(
     outcome, reason = _outcome(job, pods, now)
     end = newest_end(pods)
     log = logs.get(end.uid) if end else None
-    manual = job.labels.get(RUN_NOW_LABEL)
     counts = job.status
     return Run(
         job=job.name,
         uid=job.uid,
         scheduled_time=_scheduled_time(job),
-        manual=int(manual) if manual else None,
+        manual=job.number(RUN_NOW_LABEL),
         outcome=outcome,
         reason=reason,
         start_time=counts.get("startTime"),
