@@ -31,7 +31,12 @@ def node_body(
     if every:
         spec["taints"] = every
     return {
-        "metadata": {"name": name, "labels": labels or {}, "resourceVersion": "1"},
+        "metadata": {
+            "name": name,
+            "uid": f"uid-of-{name}",
+            "labels": labels or {},
+            "resourceVersion": "1",
+        },
         "spec": spec,
         "status": {
             "conditions": [

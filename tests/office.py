@@ -141,6 +141,7 @@ class Operator:
         cluster: Any = office.cluster.seen_by(self.cache)
         settings = replace(SETTINGS, inbox_url=INBOX, status_interval_seconds=1.0)
         self.courier = Courier(
+            tried=lambda kind, state: office.tries.append((kind, state)),
             queue=self.lines,
             book=AddressBook(cluster, settings),
             ledger=Ledger(cluster, self.cache),
@@ -232,6 +233,8 @@ class Office:
         self.cluster = WatchedCluster()
         self.receiver = Receiver(self.loop.time)
         self.operators: list[Operator] = []
+        self.tries: list[tuple[str, str]] = []
+        """Kind of target and end of each try, as metrics hear of them."""
 
     def now(self) -> datetime:
         return NOW + timedelta(seconds=self.loop.time() - self.start)

@@ -3,7 +3,7 @@
 import asyncio
 import copy
 import selectors
-from collections.abc import AsyncIterator, Collection, Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -12,8 +12,9 @@ import yaml
 
 from workshopdemo import names
 from workshopdemo.cluster import Cache
-from workshopdemo.cluster.port import Access
+from workshopdemo.cluster.port import Access, Seen
 from workshopdemo.errors import ClusterError, ConflictError, NotFoundError
+from workshopdemo.facts import CHILD_KINDS, Watched
 from workshopdemo.names import DemoKey
 from workshopdemo.settings import Settings
 
@@ -329,10 +330,6 @@ class FakeCluster:
     async def newest_log_lines(self, namespace: str, pod: str, container: str) -> str | None:
         return self.logs.get((pod, container))
 
-    async def list_nodes(self) -> AsyncIterator[dict[str, Any]]:
-        for body in self.all_of("Node"):
-            yield body
-
     async def list_events(self, namespace: str, **about: str) -> list[dict[str, Any]]:
         self.event_reads += 1
         return [
@@ -353,20 +350,19 @@ class FakeCluster:
             if piece["metadata"]["labels"]["kubernetes.io/service-name"] in services
         ]
 
-    async def list_children(
-        self, kind: str, namespace: str | None
-    ) -> AsyncIterator[dict[str, Any]]:
-        for (of_kind, _, _), body in self.objects.items():
-            if of_kind == kind:
-                yield body
+    async def list_seen(self, watched: Watched, namespace: str | None) -> list[Seen]:
+        kinds = {resource.plural: kind for kind, resource in CHILD_KINDS.items()}
+        kinds |= {"nodes": "Node", "customresourcedefinitions": "CustomResourceDefinition"}
+        plural = watched.resource.plural
+        found = self.demos.values() if plural == "workshopdemos" else self.all_of(kinds[plural])
+        return [
+            Seen(one["uid"], int(one["resourceVersion"]), one.get("namespace", ""), one["name"])
+            for one in (body["metadata"] for body in found)
+            if namespace in (None, one.get("namespace"))
+        ]
 
     async def allowed(self, access: Access, namespace: str | None) -> bool:
         return "allowed" not in self.failures
-
-    async def list_demos(self, namespace: str | None) -> AsyncIterator[dict[str, Any]]:
-        for key, body in self.demos.items():
-            if namespace in (None, key.namespace):
-                yield body
 
     async def machine_addresses(self) -> list[str]:
         return ["10.0.0.1"]

@@ -1,1 +1,6 @@
 """WorkshopDemo: a Kubernetes operator that shows a lesson and proves it."""
+
+from typing import Final
+
+VERSION: Final = "0.1.0"
+"""The project's (pyproject.toml), which an image without package metadata could not tell."""

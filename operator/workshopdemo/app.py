@@ -6,7 +6,7 @@ import random
 import secrets
 import signal
 import uuid
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import suppress
 from datetime import UTC, datetime
 from typing import Any, Final
@@ -23,14 +23,16 @@ from workshopdemo.cluster.api import ApiServer
 from workshopdemo.cluster.port import Cluster
 from workshopdemo.courier import Courier, LineKey
 from workshopdemo.discoverer import Discoverer
-from workshopdemo.errors import ClusterError, DeadWatchError
-from workshopdemo.facts import CHILD_KINDS
+from workshopdemo.errors import ClusterError
+from workshopdemo.facts import WATCHED
 from workshopdemo.ledger import Ledger
 from workshopdemo.members import Members
+from workshopdemo.metrics import Metrics, Sources
 from workshopdemo.names import DemoKey
 from workshopdemo.notify.guard import Guard
 from workshopdemo.notify.resolver import SystemResolver
 from workshopdemo.notify.sender import TOTAL_SECONDS, Sender
+from workshopdemo.notify.wire import TargetKind, TryState
 from workshopdemo.probes import Probes
 from workshopdemo.queue import WorkQueue
 from workshopdemo.reconcile import Reconciler
@@ -38,6 +40,8 @@ from workshopdemo.registrar import Registrar
 from workshopdemo.settings import Settings
 from workshopdemo.surroundings import Surroundings
 from workshopdemo.surveyor import Surveyor
+from workshopdemo.watchdog import SILENCE, Watchdog
+from workshopdemo.watches import Watches
 
 logger = logging.getLogger(__name__)
 
@@ -64,64 +68,116 @@ _PASSWORD_BYTES: Final = 24
 
 _SIGNALS: Final = (signal.SIGTERM, signal.SIGINT)
 _KIND_PAUSE: Final = 1.0
-_WATCH_LAG: Final = 20.0
 _OBSTRUCTED_PAUSE: Final = 15.0
 _CLEAR_PAUSE: Final = 600.0
 
 
 async def run(settings: Settings) -> None:
     """Run the operator until SIGTERM or SIGINT."""
-    loop = asyncio.get_running_loop()
-    cluster = ApiServer()
-    cache = Cache()
-    rng = random.Random()  # noqa: S311 - for jitter
-    queue: WorkQueue[DemoKey] = WorkQueue(clock=loop.time, rng=rng)
-    telling: WorkQueue[DemoKey] = WorkQueue(clock=loop.time, rng=rng)
-    post = _PostOffice(cluster, cache, queue, settings, rng)
-    census = _Census(cluster, queue, rng)
-    reconciler = Reconciler(
-        cluster=cluster,
-        cache=cache,
-        settings=settings,
-        stories=story.load(),
-        courier=post.courier,
-        surveyor=census.surveyor,
-        discoverer=census.discoverer,
-        registrar=census.registrar,
-        wake=queue.wake,
-        wake_to_tell=telling.wake,
-        now=_now,
-        clock=loop.time,
-        password=_password,
-    )
-    problems: list[str] = ["the operator is starting"]
-    probes = Probes(
-        alive=lambda: _standstills({"looks": queue, "statuses": telling}),
-        ready=lambda: problems,
-    )
-    await probes.start(settings.probe_port)
+    operator = _Operator(settings)
+    await operator.probes.start(settings.probe_port)
     try:
+        await operator.run()
+    finally:
+        await operator.close()
+
+
+class _Operator:
+    """The whole of it."""
+
+    def __init__(self, settings: Settings) -> None:
+        clock, rng = asyncio.get_running_loop().time, random.Random()  # noqa: S311 - for jitter
+        self._settings = settings
+        self._metrics = Metrics()
+        self._cluster = ApiServer(self._metrics.answered)
+        self._cache = Cache()
+        self._queue: WorkQueue[DemoKey] = WorkQueue(
+            clock=clock, rng=rng, ended=self._metrics.looked
+        )
+        self._telling: WorkQueue[DemoKey] = WorkQueue(clock=clock, rng=rng)
+        self._watches = Watches(settings.namespaces, clock)
+        self._watchdog = Watchdog(
+            cluster=self._cluster,
+            cache=self._cache,
+            watches=self._watches,
+            wake=self._queue.wake,
+            pause=settings.resync_seconds,
+            clock=clock,
+        )
+        self._post = _PostOffice(
+            cluster=self._cluster,
+            cache=self._cache,
+            queue=self._queue,
+            settings=settings,
+            tried=self._metrics.tried,
+            rng=rng,
+        )
+        self._census = _Census(self._cluster, self._queue, rng)
+        self._reconciler = self._make_reconciler()
+        self._problems: list[str] = ["the operator is starting"]
+        self._metrics.read_from(self._sources())
+        self.probes = Probes(
+            alive=self._ailments, ready=lambda: self._problems, scrape=self._metrics.scrape
+        )
+
+    def _make_reconciler(self) -> Reconciler:
+        return Reconciler(
+            cluster=self._cluster,
+            cache=self._cache,
+            settings=self._settings,
+            stories=story.load(),
+            courier=self._post.courier,
+            surveyor=self._census.surveyor,
+            discoverer=self._census.discoverer,
+            registrar=self._census.registrar,
+            wake=self._queue.wake,
+            wake_to_tell=self._telling.wake,
+            now=_now,
+            clock=asyncio.get_running_loop().time,
+            password=_password,
+        )
+
+    def _sources(self) -> Sources:
+        own = {"looks": self._queue.backlog, "statuses": self._telling.backlog}
+        return Sources(
+            phases=self._cache.phases,
+            backlogs=own | self._post.backlogs | self._census.backlogs,
+            ages=self._watches.ages,
+        )
+
+    def _ailments(self) -> list[str]:
+        """What a new start would heal."""
+        queues = {"looks": self._queue, "statuses": self._telling}
+        return _standstills(queues) + self._watchdog.dead()
+
+    async def run(self) -> None:
+        """Run until SIGTERM or SIGINT."""
+        cluster, settings = self._cluster, self._settings
         async with asyncio.TaskGroup() as tasks:
             # If one of these fails, the group stops the others and the process ends: Kubernetes
             # starts it again, which is better than to go on without it.
             background = [
-                tasks.create_task(queue.run(reconciler.reconcile, settings.concurrency)),
-                tasks.create_task(telling.run(reconciler.tell, _TELLING)),
-                tasks.create_task(_resync(cluster, cache, queue, settings)),
-                tasks.create_task(_watch_access(cluster, settings, problems)),
-                tasks.create_task(post.run()),
-                tasks.create_task(census.run()),
+                tasks.create_task(
+                    self._queue.run(self._reconciler.reconcile, settings.concurrency)
+                ),
+                tasks.create_task(self._telling.run(self._reconciler.tell, _TELLING)),
+                tasks.create_task(self._watchdog.run()),
+                tasks.create_task(_watch_access(cluster, settings, self._problems)),
+                tasks.create_task(self._post.run()),
+                tasks.create_task(self._census.run()),
             ]
             if await _await_kind(cluster):
-                await _run_kopf(settings, cache, queue)
-                await post.finish()
+                await _run_kopf(settings, self._cache, self._watches, self._queue)
+                await self._post.finish()
             for task in background:
                 task.cancel()
-    finally:
-        await probes.stop()
-        await post.close()
-        await census.close()
-        await cluster.close()
+
+    async def close(self) -> None:
+        """Let go of connections and threads, and answer no probes any more."""
+        await self.probes.stop()
+        await self._post.close()
+        await self._census.close()
+        await self._cluster.close()
 
 
 def _standstills(queues: Mapping[str, WorkQueue[DemoKey]]) -> list[str]:
@@ -145,14 +201,17 @@ class _PostOffice:
 
     def __init__(
         self,
+        *,
         cluster: Cluster,
         cache: Cache,
         queue: WorkQueue[DemoKey],
         settings: Settings,
+        tried: Callable[[TargetKind, TryState], None],
         rng: random.Random,
     ) -> None:
         clock = asyncio.get_running_loop().time
         self._lines: WorkQueue[LineKey] = WorkQueue(clock=clock, rng=rng)
+        self.backlogs = {"notifications": self._lines.backlog}
         self._surroundings = Surroundings(cluster, settings.api_host)
         self._resolver = SystemResolver()
         guard = Guard(
@@ -170,6 +229,7 @@ class _PostOffice:
             sender=self._sender,
             # Outside a cluster each process is an operator of its own.
             identity=settings.identity or uuid.uuid4().hex,
+            tried=tried,
             wake=queue.wake,
             clock=clock,
             now=_now,
@@ -202,8 +262,13 @@ class _Census:
         clock = asyncio.get_running_loop().time
         self._surveys: WorkQueue[DemoKey] = WorkQueue(clock=clock, rng=rng)
         self._rounds: WorkQueue[DemoKey] = WorkQueue(clock=clock, rng=rng)
-        self._aggregator = Aggregator()
         self._hearings: WorkQueue[DemoKey] = WorkQueue(clock=clock, rng=rng)
+        self.backlogs = {
+            "surveys": self._surveys.backlog,
+            "rounds": self._rounds.backlog,
+            "hearings": self._hearings.backlog,
+        }
+        self._aggregator = Aggregator()
         self._agents = Agents()
         self._members = Members()
         self.registrar = Registrar(
@@ -264,10 +329,12 @@ async def _await_kind(cluster: Cluster) -> bool:
             loop.remove_signal_handler(number)
 
 
-async def _run_kopf(settings: Settings, cache: Cache, queue: WorkQueue[DemoKey]) -> None:
+async def _run_kopf(
+    settings: Settings, cache: Cache, watches: Watches, queue: WorkQueue[DemoKey]
+) -> None:
     registry = kopf.OperatorRegistry()
     kind_gone = asyncio.Event()
-    handlers.register(registry, cache, queue, kind_gone)
+    handlers.register(registry, cache, watches, queue, kind_gone)
 
     @kopf.on.login(registry=registry)
     async def login(**kwargs: Any) -> kopf.ConnectionInfo | None:
@@ -347,67 +414,15 @@ def _kopf_settings() -> kopf.OperatorSettings:
     settings.watching.server_timeout = 300
     settings.watching.client_timeout = 310
     settings.watching.connect_timeout = 10
+    settings.watching.inactivity_timeout = SILENCE
     settings.watching.chunk_size = 500
     settings.posting.enabled = False
-    settings.watching.field_selectors[handlers.CRDS] = f"metadata.name={names.CRD_NAME}"
-    for group, version, plural in CHILD_KINDS.values():
-        settings.watching.label_selectors[group, version, plural] = ",".join(names.CHILD_LABELS)
+    for resource, labels, fields, _ in WATCHED.values():
+        if labels:
+            settings.watching.label_selectors[resource] = labels
+        if fields:
+            settings.watching.field_selectors[resource] = fields
     return settings
-
-
-async def _resync(
-    cluster: Cluster, cache: Cache, queue: WorkQueue[DemoKey], settings: Settings
-) -> None:
-    """Look at everything now and then, and forget children that went while a watch was broken."""
-    while True:
-        await asyncio.sleep(settings.resync_seconds)
-        with suppress(ClusterError):  # it is told by _watch_access, and tried again
-            await require_watch(cluster, cache, settings)
-            if not cache.is_complete:
-                continue
-            for kind in CHILD_KINDS:
-                await _forget_vanished(cluster, cache, queue, settings, kind)
-            nodes = cache.nodes()
-            listed = {node["metadata"]["name"] async for node in cluster.list_nodes()}
-            cache.forget_unlisted_nodes(nodes, listed)
-            for key in cache.demos():
-                queue.wake(key)
-
-
-async def require_watch(cluster: Cluster, cache: Cache, settings: Settings) -> None:
-    """Make sure that the watch on demos is alive.
-
-    Raises:
-        DeadWatchError: a demo has been there for longer than a watch may lag, and is not known.
-    """
-    listed = [
-        body["metadata"]
-        for namespace in settings.namespaces or (None,)
-        async for body in cluster.list_demos(namespace)
-    ]
-    await asyncio.sleep(_WATCH_LAG)
-    for metadata in listed:
-        key = DemoKey(metadata["namespace"], metadata["name"])
-        if cache.demo(key) is None and not await _is_gone(cluster, key):
-            raise DeadWatchError(f"{key} is there, and no watch has told of it: starting again")
-
-
-async def _is_gone(cluster: Cluster, key: DemoKey) -> bool:
-    names_left = [body["metadata"]["name"] async for body in cluster.list_demos(key.namespace)]
-    return key.name not in names_left
-
-
-async def _forget_vanished(
-    cluster: Cluster, cache: Cache, queue: WorkQueue[DemoKey], settings: Settings, kind: str
-) -> None:
-    known = cache.all_children(kind)
-    listed = {
-        body["metadata"]["uid"]
-        for namespace in settings.namespaces or (None,)
-        async for body in cluster.list_children(kind, namespace)
-    }
-    for key in cache.forget_unlisted(known, listed):
-        queue.wake(key)
 
 
 async def _watch_access(cluster: Cluster, settings: Settings, problems: list[str]) -> None:

@@ -72,10 +72,6 @@ class NameTakenError(ClusterError):
     reason = "NameTaken"
 
 
-class DeadWatchError(WorkshopDemoError):
-    """The cluster has what no watch tells of: only a new start of the operator heals that."""
-
-
 class RefusedAddressError(WorkshopDemoError):
     """A target's address is none that a demo may reach; the sentence names no secret."""
 

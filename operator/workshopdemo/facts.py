@@ -46,6 +46,35 @@ CHILD_KINDS: Final = {
 WRITTEN_KINDS: Final = tuple(kind for kind in CHILD_KINDS if kind != "Pod")
 """Those that the operator writes; Pods are made by Kubernetes."""
 
+DEMOS: Final = Resource(names.GROUP, names.VERSION, names.PLURAL)
+NODES: Final = Resource("", "v1", "nodes")
+CRDS: Final = Resource("apiextensions.k8s.io", "v1", "customresourcedefinitions")
+
+
+class Watched(NamedTuple):
+    """What is watched of a kind."""
+
+    resource: Resource
+    labels: str = ""
+    """Label selector; empty: all."""
+
+    fields: str = ""
+    """Field selector; empty: all."""
+
+    is_namespaced: bool = True
+
+
+WATCHED: Final = {
+    watched.resource.plural: watched
+    for watched in (
+        Watched(DEMOS),
+        *(Watched(resource, ",".join(names.CHILD_LABELS)) for resource in CHILD_KINDS.values()),
+        Watched(NODES, is_namespaced=False),
+        Watched(CRDS, fields=f"metadata.name={names.CRD_NAME}", is_namespaced=False),
+    )
+}
+"""All that is watched, by plural."""
+
 API_VERSIONS: Final = {
     kind: f"{resource.group}/{resource.version}".removeprefix("/")
     for kind, resource in CHILD_KINDS.items()

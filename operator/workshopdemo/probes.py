@@ -1,4 +1,4 @@
-"""What Kubernetes asks the operator about itself, over HTTP: is it alive, is it ready?"""
+"""What the operator is asked about itself, over HTTP: is it alive, is it ready, how does it do?"""
 
 from collections.abc import Awaitable, Callable
 
@@ -8,13 +8,18 @@ Problems = Callable[[], list[str]]
 """What is wrong now, each in a sentence; nothing is well."""
 
 
-class Probes:
-    """A small HTTP server for the kubelet."""
+Scrape = Callable[[str], tuple[bytes, str]]
+"""Gives numbers for Prometheus and their media type, by the request's Accept."""
 
-    def __init__(self, *, alive: Problems, ready: Problems) -> None:
+
+class Probes:
+    """A small HTTP server for the kubelet and for Prometheus."""
+
+    def __init__(self, *, alive: Problems, ready: Problems, scrape: Scrape) -> None:
         app = web.Application()
         app.router.add_get("/healthz", _answering(alive))
         app.router.add_get("/readyz", _answering(ready))
+        app.router.add_get("/metrics", _scraped(scrape))
         self._runner = web.AppRunner(app, access_log=None)
 
     async def start(self, port: int) -> None:
@@ -31,5 +36,13 @@ def _answering(problems: Problems) -> Callable[[web.Request], Awaitable[web.Resp
     async def answer(_request: web.Request) -> web.Response:
         found = problems()
         return web.Response(text="\n".join(found or ["ok"]) + "\n", status=503 if found else 200)
+
+    return answer
+
+
+def _scraped(scrape: Scrape) -> Callable[[web.Request], Awaitable[web.Response]]:
+    async def answer(request: web.Request) -> web.Response:
+        body, media_type = scrape(request.headers.get("Accept", ""))
+        return web.Response(body=body, headers={"Content-Type": media_type})
 
     return answer

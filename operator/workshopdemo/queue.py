@@ -9,7 +9,7 @@ import asyncio
 import logging
 import random
 from collections.abc import Awaitable, Callable, Hashable
-from typing import Final, Generic, TypeVar
+from typing import Final, Generic, NamedTuple, TypeVar
 
 from workshopdemo.errors import WorkshopDemoError
 
@@ -30,18 +30,36 @@ def backoff(failures: int, rng: random.Random, *, first: float = FIRST_PAUSE) ->
     return float(longest * rng.uniform(0.5, 1.0))
 
 
+class Backlog(NamedTuple):
+    """What waits in a queue."""
+
+    depth: int
+    """Keys that are due."""
+
+    oldest: float
+    """Seconds since the one that waits longest became due; 0 if none is."""
+
+
 class WorkQueue(Generic[K]):
     """The one queue of the operator."""
 
-    def __init__(self, *, clock: Callable[[], float], rng: random.Random) -> None:
+    def __init__(
+        self,
+        *,
+        clock: Callable[[], float],
+        rng: random.Random,
+        ended: Callable[[float, bool], None] | None = None,
+    ) -> None:
         """Empty.
 
         Args:
             clock: the event loop's time, in seconds.
             rng: for the jitter of pauses.
+            ended: is told of each look how many seconds it took, and whether it succeeded.
         """
         self._clock = clock
         self._rng = rng
+        self._ended = ended
         self._due: dict[K, float] = {}
         self._running: set[K] = set()
         self._failures: dict[K, int] = {}
@@ -55,6 +73,12 @@ class WorkQueue(Generic[K]):
         if due < self._due.get(key, float("inf")):
             self._due[key] = due
             self._poke.set()
+
+    def backlog(self) -> Backlog:
+        """What waits now."""
+        now = self._clock()
+        waits = [now - due for due in self._due.values() if due <= now]
+        return Backlog(len(waits), max(waits, default=0.0))
 
     def is_stalled(self, patience: float) -> bool:
         """Whether something is due or looked at, and no look has ended for `patience` seconds."""
@@ -95,15 +119,19 @@ class WorkQueue(Generic[K]):
                 continue
 
     async def _serve(self, key: K, look: Callable[[K], Awaitable[float | None]]) -> None:
+        begun = self._clock()
         try:
             again = await look(key)
         except WorkshopDemoError as error:
+            self._end(begun, succeeded=False)
             self._retry(key, str(error))
         except Exception:
             # A bug in looking at one object must not stop the others; it is told and tried again.
             logger.exception("%s: unexpected failure", key)
+            self._end(begun, succeeded=False)
             self._retry(key, "unexpected failure")
         else:
+            self._end(begun, succeeded=True)
             self._failures.pop(key, None)
             if again is not None:
                 self.wake(key, after=again)
@@ -111,6 +139,11 @@ class WorkQueue(Generic[K]):
             self._running.discard(key)
             self.last_progress = self._clock()
             self._poke.set()
+
+    def _end(self, begun: float, *, succeeded: bool) -> None:
+        """Tell of the end of a look; one that is cancelled has none."""
+        if self._ended is not None:
+            self._ended(self._clock() - begun, succeeded)
 
     def _retry(self, key: K, why: str) -> None:
         failures = self._failures.get(key, 0) + 1

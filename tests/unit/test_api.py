@@ -2,15 +2,16 @@
 
 import asyncio
 import json
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
 import httpx2
 import pytest
 import yaml
-from lightkube import AsyncClient
 
-from workshopdemo.cluster import api
+from workshopdemo.cluster import Seen, api
+from workshopdemo.cluster.counting import asked
 from workshopdemo.errors import (
     ClusterError,
     ConflictError,
@@ -19,6 +20,7 @@ from workshopdemo.errors import (
     RejectedError,
     UnavailableError,
 )
+from workshopdemo.facts import WATCHED
 
 
 @pytest.fixture
@@ -38,18 +40,22 @@ def answer(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> dict[str, Any]:
         return response(request) if callable(response) else response
 
     transport = httpx2.MockTransport(respond)
-    monkeypatch.setattr(
-        api, "AsyncClient", lambda config, **_: AsyncClient(config, transport=transport)
-    )
+    monkeypatch.setattr(httpx2, "AsyncHTTPTransport", lambda **_: transport)
+    given["counted"] = []
     return given
 
 
-def log_of(answer: dict[str, httpx2.Response], text: str, status: int = 200) -> str | None:
+def server(answer: dict[str, Any]) -> api.ApiServer:
+    """Our side of it."""
+    return api.ApiServer(lambda *counted: answer["counted"].append(counted))
+
+
+def log_of(answer: dict[str, Any], text: str, status: int = 200) -> str | None:
     answer["response"] = httpx2.Response(status, text=text)
-    return asyncio.run(api.ApiServer().pod_log("n", "p", "c"))
+    return asyncio.run(server(answer).pod_log("n", "p", "c"))
 
 
-def test_a_log_is_given_as_it_is(answer: dict[str, httpx2.Response]) -> None:
+def test_a_log_is_given_as_it_is(answer: dict[str, Any]) -> None:
     assert log_of(answer, "one\ntwo\n") == "one\ntwo\n"
     assert log_of(answer, "") == ""
 
@@ -63,7 +69,7 @@ def test_a_long_line_does_not_hide_the_end(answer: dict[str, Any]) -> None:
         return httpx2.Response(200, text=text[: int(asked["limitBytes"])])
 
     answer["response"] = kubelet
-    assert asyncio.run(api.ApiServer().pod_log("n", "p", "c")) == "line 3\nline 4\nend of log"
+    assert asyncio.run(server(answer).pod_log("n", "p", "c")) == "line 3\nline 4\nend of log"
 
 
 _LOG_FILE = "/var/log/pods/n_p_90f1f79c/main/0.log"
@@ -77,7 +83,7 @@ _LOG_FILE = "/var/log/pods/n_p_90f1f79c/main/0.log"
         f'failed to open log file "{_LOG_FILE}": open {_LOG_FILE}: no such file',
     ],
 )
-def test_the_kubelets_excuse_is_no_log(answer: dict[str, httpx2.Response], excuse: str) -> None:
+def test_the_kubelets_excuse_is_no_log(answer: dict[str, Any], excuse: str) -> None:
     assert log_of(answer, excuse) is None
     assert log_of(answer, f"{excuse}\nand more") is not None, "a program may quote it"
 
@@ -102,12 +108,12 @@ def status(code: int, message: str = "", **details: object) -> httpx2.Response:
     ],
 )
 def test_a_refusal_has_one_meaning(
-    answer: dict[str, httpx2.Response], response: httpx2.Response, kind: type[ClusterError]
+    answer: dict[str, Any], response: httpx2.Response, kind: type[ClusterError]
 ) -> None:
     answer["response"] = response
     manifest = {"kind": "Job", "metadata": {"name": "j", "namespace": "n"}}
     with pytest.raises(ClusterError) as raised:
-        asyncio.run(api.ApiServer().apply(manifest))
+        asyncio.run(server(answer).apply(manifest))
     assert type(raised.value) is kind
     assert "cannot apply Job j" in str(raised.value)
 
@@ -121,7 +127,7 @@ def test_only_slices_of_the_services_asked_for_are_listed(answer: dict[str, Any]
         return httpx2.Response(200, json={"metadata": {}, "items": [piece]})
 
     answer["response"] = respond
-    found = asyncio.run(api.ApiServer().list_endpoint_slices("room", ["web", "db"]))
+    found = asyncio.run(server(answer).list_endpoint_slices("room", ["web", "db"]))
     assert [piece["metadata"]["name"] for piece in found] == ["web-x"]
     (url,) = asked
     assert url.path == "/apis/discovery.k8s.io/v1/namespaces/room/endpointslices"
@@ -160,14 +166,14 @@ def test_an_event_that_is_there_already_is_not_posted_anew(answer: dict[str, Any
     created = httpx2.Response(201, json=event)
     answer["response"] = respond
     for _ in range(2):
-        asyncio.run(api.ApiServer().post_event(event))
+        asyncio.run(server(answer).post_event(event))
     assert {(one.method, one.url.path) for one in asked} == {
         ("POST", "/api/v1/namespaces/n/events")
     }
     assert json.loads(asked[0].content) == event
     answer["response"] = status(403, "no", causes=[{"reason": "NamespaceTerminating"}])
     with pytest.raises(NotFoundError):
-        asyncio.run(api.ApiServer().post_event(event))
+        asyncio.run(server(answer).post_event(event))
 
 
 SECRET = {
@@ -189,7 +195,7 @@ def create(answer: dict[str, Any], *responses: httpx2.Response) -> tuple[list[An
 
     answer["response"] = respond
     try:
-        return asked, asyncio.run(api.ApiServer().create(SECRET))
+        return asked, asyncio.run(server(answer).create(SECRET))
     except ClusterError as error:
         return asked, error
 
@@ -232,3 +238,113 @@ def test_what_cannot_be_created_is_told_without_its_content(
     assert type(found) is kind
     assert "s3cret" not in repr(found)
     assert found.__cause__ is None
+
+
+JOBS = WATCHED["jobs"]
+
+
+def page(*items: dict[str, Any], more: str = "") -> httpx2.Response:
+    metadata = {"resourceVersion": "900"} | ({"continue": more} if more else {})
+    return httpx2.Response(200, json={"metadata": metadata, "items": list(items)})
+
+
+def seen(number: int, **more: Any) -> dict[str, Any]:
+    metadata = {"name": f"job-{number}", "namespace": "n", "uid": f"uid-{number}"}
+    return {"metadata": metadata | {"resourceVersion": str(number)} | more}
+
+
+def test_a_list_is_read_page_by_page_and_of_objects_their_metadata_only(
+    answer: dict[str, Any],
+) -> None:
+    asked: list[httpx2.Request] = []
+
+    def respond(request: httpx2.Request) -> httpx2.Response:
+        asked.append(request)
+        return page(seen(1), more="next") if len(asked) == 1 else page(seen(2, managedFields=[{}]))
+
+    answer["response"] = respond
+    found = asyncio.run(server(answer).list_seen(JOBS, "n"))
+    assert found == [Seen("uid-1", 1, "n", "job-1"), Seen("uid-2", 2, "n", "job-2")]
+    assert {one.url.path for one in asked} == {"/apis/batch/v1/namespaces/n/jobs"}
+    assert {one.url.params["labelSelector"] for one in asked} == {"workshopdemo.dev/demo-uid"}
+    assert [one.url.params.get("continue") for one in asked] == [None, "next"]
+    assert all("as=PartialObjectMetadataList" in one.headers["Accept"] for one in asked)
+    assert {int(one.url.params["limit"]) <= 500 for one in asked} == {True}
+
+
+@pytest.mark.parametrize(
+    ("plural", "path"),
+    [
+        ("workshopdemos", "/apis/workshopdemo.dev/v1alpha1/workshopdemos"),
+        ("pods", "/api/v1/pods"),
+        ("nodes", "/api/v1/nodes"),
+    ],
+)
+def test_all_namespaces_are_listed_at_once(answer: dict[str, Any], plural: str, path: str) -> None:
+    answer["response"] = lambda request: page(seen(1)) if request.url.path == path else status(404)
+    (found,) = asyncio.run(server(answer).list_seen(WATCHED[plural], None))
+    assert found.version == 1
+
+
+@pytest.mark.parametrize(
+    "response", [status(410, "expired"), httpx2.Response(200, text="<html>sorry</html>")]
+)
+def test_a_list_that_breaks_off_is_none(answer: dict[str, Any], response: httpx2.Response) -> None:
+    answer["response"] = response
+    with pytest.raises(UnavailableError, match="cannot list jobs"):
+        asyncio.run(server(answer).list_seen(JOBS, None))
+
+
+@pytest.mark.parametrize(
+    ("method", "path", "expected"),
+    [
+        ("GET", "/api/v1/nodes", ("list", "nodes")),
+        ("GET", "/api/v1/namespaces/room/pods", ("list", "pods")),
+        ("GET", "/api/v1/namespaces/room/pods/shop", ("get", "pods")),
+        ("GET", "/api/v1/namespaces/room/pods/shop/log", ("get", "pods/log")),
+        ("PATCH", "/apis/batch/v1/namespaces/room/jobs/shop", ("patch", "jobs")),
+        ("DELETE", "/apis/batch/v1/namespaces/namespaces/jobs/jobs", ("delete", "jobs")),
+        ("POST", "/api/v1/namespaces/room/events", ("create", "events")),
+        (
+            "PATCH",
+            "/apis/workshopdemo.dev/v1alpha1/namespaces/room/workshopdemos/shop/status",
+            ("patch", "workshopdemos/status"),
+        ),
+        (
+            "POST",
+            "/apis/authorization.k8s.io/v1/selfsubjectaccessreviews",
+            ("create", "selfsubjectaccessreviews"),
+        ),
+        ("GET", "/apis", ("get", "discovery")),
+        ("GET", "/apis/workshopdemo.dev/v1alpha1", ("get", "discovery")),
+        ("GET", "/k8s/clusters/c-1/api/v1/namespaces/room/pods", ("list", "pods")),
+    ],
+)
+def test_a_request_is_counted_by_verb_and_kind(
+    method: str, path: str, expected: tuple[str, str]
+) -> None:
+    assert asked(method, path) == expected
+
+
+def test_each_request_is_counted_however_it_is_answered(answer: dict[str, Any]) -> None:
+    def away(request: httpx2.Request) -> httpx2.Response:
+        raise httpx2.ConnectError("refused", request=request)
+
+    async def story() -> None:
+        ours = server(answer)
+        manifest = {"kind": "Job", "metadata": {"name": "j", "namespace": "n"}}
+        responses = [httpx2.Response(200, json=manifest), status(409), away]
+        for response in responses:
+            answer["response"] = response
+            with suppress(ClusterError):
+                await ours.apply(manifest)
+        answer["response"] = page(seen(1))
+        await ours.list_seen(JOBS, None)
+
+    asyncio.run(story())
+    assert answer["counted"] == [
+        ("patch", "jobs", "200"),
+        ("patch", "jobs", "409"),
+        ("patch", "jobs", "none"),
+        ("list", "jobs", "200"),
+    ]

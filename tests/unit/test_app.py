@@ -1,48 +1,28 @@
-"""The operator notices that it has gone blind."""
+"""How kopf is set up."""
 
-import asyncio
-from collections.abc import Coroutine
+import itertools
 from typing import Any
 
 import kopf
 import pytest
 
-from support import SETTINGS, FakeCluster, FakeTimeLoop, demo_body
-from workshopdemo.app import _kopf_settings, require_watch
-from workshopdemo.cluster import Cache
-from workshopdemo.errors import DeadWatchError
-
-CI = {"name": "ci", "scenario": "CIPipeline"}
+from workshopdemo.app import _kopf_settings
+from workshopdemo.facts import WATCHED, Watched
+from workshopdemo.watchdog import PATIENCE
 
 
-def run(story: Coroutine[Any, Any, None]) -> None:
-    loop = FakeTimeLoop()
-    try:
-        loop.run_until_complete(story)
-    finally:
-        loop.close()
+@pytest.mark.parametrize("watched", WATCHED.values(), ids=WATCHED)
+def test_kopf_watches_what_the_watchdog_lists(watched: Watched) -> None:
+    watching = _kopf_settings().watching
+    resource = kopf.Resource(*watched.resource)
+    assert set(watching.label_selectors.collect(resource)) == {watched.labels} - {""}
+    assert set(watching.field_selectors.collect(resource)) == {watched.fields} - {""}
 
 
-def test_a_demo_that_no_watch_tells_of_means_a_new_start() -> None:
-    cluster = FakeCluster(Cache())
-    cluster.add_demo(demo_body(CI))
-    with pytest.raises(DeadWatchError, match="workshop/bookshop"):
-        run(require_watch(cluster, Cache(), SETTINGS))
-
-
-def test_a_watch_that_lags_or_a_demo_that_goes_means_none() -> None:
-    blind = Cache()
-    cluster = FakeCluster(Cache())
-    told, gone = cluster.add_demo(demo_body(CI)), cluster.add_demo(demo_body(CI, name="gone"))
-
-    async def story() -> None:
-        looking = asyncio.create_task(require_watch(cluster, blind, SETTINGS))
-        await asyncio.sleep(5)
-        blind.put_demo(cluster.demos[told])
-        del cluster.demos[gone]
-        await looking
-
-    run(story())
+def test_a_connection_that_hangs_is_replaced_before_its_watch_is_called_dead() -> None:
+    settings = _kopf_settings()
+    longest_backoff = max(itertools.islice(settings.networking.error_backoffs, 9))
+    assert settings.watching.inactivity_timeout + longest_backoff < PATIENCE
 
 
 def test_kopf_keeps_no_state_of_objects_and_copies_none() -> None:

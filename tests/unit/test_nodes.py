@@ -9,11 +9,13 @@ import kopf
 import pytest
 
 from logshipping import GPU, node_body, part_body
-from support import SETTINGS, FakeCluster, FakeTimeLoop, demo_body
+from support import demo_body
 from workshopdemo import app, handlers, names
 from workshopdemo.cluster import Cache
-from workshopdemo.names import DemoKey
+from workshopdemo.facts import CHILD_KINDS
+from workshopdemo.names import CRD_NAME, DemoKey
 from workshopdemo.queue import WorkQueue
+from workshopdemo.watches import Watches
 
 CI = {"name": "ci", "scenario": "CIPipeline"}
 WITH = DemoKey("workshop", "with-logs")
@@ -39,7 +41,8 @@ class Watch:
         self.queue = Wakes()
         self.gone = asyncio.Event()
         registry = kopf.OperatorRegistry()
-        handlers.register(registry, self.cache, self.queue, self.gone)
+        self.watches = Watches((), lambda: 0.0)
+        handlers.register(registry, self.cache, self.watches, self.queue, self.gone)
         self.index = {
             str(one.id): _awaited(one.fn) for one in registry._indexing.get_all_handlers()
         }
@@ -149,7 +152,7 @@ def test_a_pod_of_log_shipping_wakes_its_demo_alone(watch: Watch) -> None:
     assert watch.tell("wake-by-Pod", "children-Pod", "ADDED", body) == [WITH]
 
 
-@pytest.mark.parametrize("kind", list(handlers.CHILD_KINDS))
+@pytest.mark.parametrize("kind", CHILD_KINDS)
 def test_every_kind_of_child_is_remembered_and_forgotten(watch: Watch, kind: str) -> None:
     body = part_body("log-shipper", "worker-1")
     assert watch.tell(f"wake-by-{kind}", f"children-{kind}", "ADDED", body)
@@ -161,44 +164,20 @@ def test_every_kind_of_child_is_remembered_and_forgotten(watch: Watch, kind: str
 def test_what_only_one_of_our_labels_is_on_is_nobody_s_child() -> None:
     """Anybody may set labels; no event of such an object reaches a handler that needs both."""
     registry = kopf.OperatorRegistry()
-    handlers.register(registry, Cache(), Wakes(), asyncio.Event())
+    watches = Watches((), lambda: 0.0)
+    handlers.register(registry, Cache(), watches, Wakes(), asyncio.Event())
     selected = app._kopf_settings().watching.label_selectors
     children = [
         one
         for one in (*registry._indexing.get_all_handlers(), *registry._watching.get_all_handlers())
         if str(one.id).startswith(("children-", "wake-by-")) and str(one.id) != "wake-by-node"
     ]
-    assert len(children) == 2 * len(handlers.CHILD_KINDS)
+    assert len(children) == 2 * len(CHILD_KINDS)
     for one in children:
         assert one.labels == dict.fromkeys(names.CHILD_LABELS, kopf.PRESENT)
-    assert {selected[resource] for resource in handlers.CHILD_KINDS.values()} == {
+    assert {selected[resource] for resource in CHILD_KINDS.values()} == {
         ",".join(names.CHILD_LABELS)
     }
-
-
-def test_nodes_that_went_while_a_watch_was_broken_are_forgotten_by_the_resync() -> None:
-    cache, queue = Cache(), Wakes()
-    cluster = FakeCluster(cache)
-    key = cluster.add_demo(demo_body(log_shipping={}))
-    for name in ("stays", "went"):
-        cache.put_node(node_body(name))
-    cluster.objects["Node", "", "stays"] = node_body("stays")
-    cache.is_complete = True
-
-    async def story() -> None:
-        resync = asyncio.create_task(app._resync(cluster, cache, queue, SETTINGS))
-        await asyncio.sleep(SETTINGS.resync_seconds + 30)
-        cache.put_node(node_body("came"))  # its watch tells of it; the list was made before
-        resync.cancel()
-        await asyncio.gather(resync, return_exceptions=True)
-
-    loop = FakeTimeLoop()
-    try:
-        loop.run_until_complete(story())
-    finally:
-        loop.close()
-    assert [one.name for one in cache.nodes()] == ["came", "stays"]
-    assert key in queue.woken
 
 
 def test_a_node_that_came_while_it_was_listed_is_not_forgotten() -> None:
@@ -214,3 +193,50 @@ def test_a_demo_with_agents_is_woken_too(watch: Watch) -> None:
     watch.demo(demo_body(service_discovery={}, name="with-agents", uid="3"), None)
     news = node_body("worker-1", labels={"disk": "hdd"})
     assert set(watch.node(news)) == {WITH, DemoKey("workshop", "with-agents")}
+
+
+WORDS = {
+    "workshopdemos": ("wake-demo", "demos"),
+    "nodes": ("wake-by-node", "nodes"),
+    "customresourcedefinitions": ("kind", "kinds"),
+} | {
+    resource.plural: (f"wake-by-{kind}", f"children-{kind}")
+    for kind, resource in CHILD_KINDS.items()
+}
+
+
+@pytest.mark.parametrize("plural", WORDS)
+def test_what_a_watch_tells_is_noted_as_its_word(plural: str) -> None:
+    watch = Watch()
+    body = {"nodes": node_body("worker-1"), "workshopdemos": demo_body(CI)}.get(
+        plural, part_body("log-shipper", "worker-1")
+    )
+    uid = body["metadata"]["uid"]
+
+    def told() -> dict[str, set[str]]:
+        return {one.plural: one.uids() for one in watch.watches if one.uids()}
+
+    watch.tell(*WORDS[plural], "ADDED", body)
+    assert told() == {plural: {uid}}
+    watch.tell(*WORDS[plural], "DELETED", body)
+    assert told() == {}
+
+
+def test_what_nobody_can_make_sense_of_was_told_all_the_same(watch: Watch) -> None:
+    """A student may put our label on anything: that must not look as if it had been missed."""
+    body = part_body("log-shipper", "worker-1")
+    del body["metadata"]["labels"]["workshopdemo.dev/demo"]
+    with pytest.raises(KeyError):
+        watch.tell("wake-by-Pod", "children-Pod", "ADDED", body)
+    (pods,) = (one for one in watch.watches if one.plural == "pods")
+    assert pods.uids() == {body["metadata"]["uid"]}
+
+
+def test_a_kind_that_goes_is_noticed_and_no_other(watch: Watch) -> None:
+    body = {"metadata": {"name": CRD_NAME, "uid": "crd", "resourceVersion": "1"}}
+    watch.tell("kind", "kinds", None, body)
+    assert not watch.gone.is_set()
+    watch.tell("kind", "kinds", "DELETED", body | {"metadata": body["metadata"] | {"name": "x"}})
+    assert not watch.gone.is_set()
+    watch.tell("kind", "kinds", "DELETED", body)
+    assert watch.gone.is_set()

@@ -138,6 +138,34 @@ def test_a_receiver_that_fails_is_tried_until_it_is_well(office: Office) -> None
     assert office.status(key)["phase"] == "Ready"
 
 
+@pytest.mark.parametrize(
+    ("answer", "tries"),
+    [
+        (OK, {"delivered": 2}),
+        (Answer(code=400, body="what is this?"), {"failed": 2}),
+        (Answer(code=404, body="no such hook"), {"failed": 2}),
+        (Answer(code=500), {"retried": 2}),
+    ],
+)
+def test_each_try_is_counted_by_what_became_of_it(
+    office: Office, answer: Answer, tries: dict[str, int]
+) -> None:
+    begin(office, WEBHOOK)
+    office.receiver.answer = lambda _: answer
+    office.end("ci", "Complete")
+    office.end("doomed", "Failed")
+    office.pass_moments(60)
+    assert Counter(office.tries) == {("inbox", state): n for state, n in tries.items()}
+
+
+def test_an_alert_that_is_told_again_is_no_new_notification(office: Office) -> None:
+    begin(office, ALERTS, jobs=(DOOMED,))
+    office.end("doomed", "Failed")
+    office.pass_time(300, step=10)
+    assert len(office.receiver.arrivals) > 1
+    assert office.tries == [("inbox", "delivered")]
+
+
 def test_a_pause_that_the_receiver_asks_for_is_kept(office: Office) -> None:
     begin(office, WEBHOOK)
     office.receiver.answer = lambda _: Answer(code=429, retry_after=100.0)

@@ -9,7 +9,7 @@ import pytest
 
 from support import FakeTimeLoop
 from workshopdemo.errors import UnavailableError
-from workshopdemo.queue import LONGEST_PAUSE, WorkQueue, backoff
+from workshopdemo.queue import LONGEST_PAUSE, Backlog, WorkQueue, backoff
 
 Story = Callable[[WorkQueue[str]], Awaitable[None]]
 
@@ -183,6 +183,58 @@ def test_standing_still_is_noticed_and_idling_is_not() -> None:
         assert queue.is_stalled(60), "one look has lasted for minutes"
 
     play(look, story)
+
+
+def test_what_waits_is_told_and_what_is_due_later_does_not_count() -> None:
+    async def look(key: str) -> None:
+        await asyncio.sleep(10 if key == "slow" else 0)
+
+    async def story(queue: WorkQueue[str]) -> None:
+        assert queue.backlog() == Backlog(0, 0.0)
+        queue.wake("slow")
+        await asyncio.sleep(0.1)
+        queue.wake("later", after=100)
+        queue.wake("first")
+        await asyncio.sleep(4)
+        queue.wake("second")
+        await asyncio.sleep(1)
+        assert queue.backlog() == Backlog(2, pytest.approx(5, abs=0.01))
+        await asyncio.sleep(10)
+        assert queue.backlog() == Backlog(0, 0.0)
+
+    play(look, story, concurrency=1)
+
+
+def test_each_look_is_told_with_how_long_it_took_and_how_it_ended() -> None:
+    ended: list[tuple[float, bool]] = []
+
+    async def look(key: str) -> None:
+        await asyncio.sleep(3)
+        if key == "bad":
+            raise UnavailableError("no")
+        if key == "bug":
+            raise ValueError("a bug")
+
+    async def main() -> None:
+        loop = asyncio.get_running_loop()
+        queue: WorkQueue[str] = WorkQueue(
+            clock=loop.time,
+            rng=random.Random(1),
+            ended=lambda seconds, succeeded: ended.append((round(seconds), succeeded)),
+        )
+        running = asyncio.create_task(queue.run(look, 1))
+        for key in ("good", "bad", "bug"):
+            queue.wake(key)
+        await asyncio.sleep(9.1)
+        running.cancel()
+        await asyncio.gather(running, return_exceptions=True)
+
+    loop = FakeTimeLoop()
+    try:
+        loop.run_until_complete(main())
+    finally:
+        loop.close()
+    assert ended == [(3, True), (3, False), (3, False)]
 
 
 def test_what_fails_for_weeks_is_still_tried_again() -> None:

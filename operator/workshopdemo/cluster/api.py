@@ -1,12 +1,13 @@
 """The API server through lightkube."""
 
 import re
-from collections.abc import AsyncIterator, Collection, Iterator
+from collections.abc import Collection, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from typing import Any, Final
 
 import httpx2
-from lightkube import ALL_NS, ApiError, AsyncClient, KubeConfig
+import msgspec
+from lightkube import ApiError, AsyncClient, KubeConfig
 from lightkube.config.client_adapter import verify_cluster
 from lightkube.core.resource import ApiInfo
 from lightkube.generic_resource import (
@@ -16,13 +17,13 @@ from lightkube.generic_resource import (
     create_api_info,
 )
 from lightkube.models.authorization_v1 import ResourceAttributes, SelfSubjectAccessReviewSpec
-from lightkube.operators import exists
 from lightkube.resources.authorization_v1 import SelfSubjectAccessReview
 from lightkube.resources.core_v1 import PodLog
 from lightkube.types import PatchType
 
 from workshopdemo import names
-from workshopdemo.cluster.port import API_NAMESPACE, API_SERVICE, Access, Object
+from workshopdemo.cluster.counting import Answered, CountingTransport
+from workshopdemo.cluster.port import API_NAMESPACE, API_SERVICE, Access, Object, Seen
 from workshopdemo.errors import (
     ClusterError,
     ConflictError,
@@ -31,7 +32,7 @@ from workshopdemo.errors import (
     RejectedError,
     UnavailableError,
 )
-from workshopdemo.facts import CHILD_KINDS
+from workshopdemo.facts import CHILD_KINDS, Watched
 
 LOG_LINES: Final = (10, 3, 1)
 """So many lines are asked for; fewer, where the last ones are longer than `LOG_BYTES`."""
@@ -52,6 +53,8 @@ _NO_LOG: Final = re.compile(
 (pkg/kubelet/kuberuntime)."""
 
 _CHUNK: Final = 500
+
+_METADATA_ONLY: Final = "application/json;as=PartialObjectMetadataList;g=meta.k8s.io;v=v1"
 
 _LIMITS: Final = httpx2.Limits(
     max_connections=100,
@@ -107,12 +110,36 @@ _KINDS: Final[dict[str, Any]] = {
 } | {"Secret": _Secret}
 
 
+class _Metadata(msgspec.Struct, rename="camel"):
+    """Of an object, what tells its state from another."""
+
+    name: str
+    uid: str
+    resource_version: str
+    namespace: str = ""
+
+
+class _Item(msgspec.Struct):
+    metadata: _Metadata
+
+
+class _Page(msgspec.Struct):
+    """Of a list, metadata only."""
+
+    items: list[_Item]
+    metadata: dict[str, Any]
+
+
 class ApiServer:
     """The `Cluster` of a running operator."""
 
-    def __init__(self) -> None:
-        """Connect as the Pod's service account, or by the kubeconfig outside a cluster."""
-        self._client: Any = _connect()
+    def __init__(self, answered: Answered) -> None:
+        """Connect as the Pod's service account, or by the kubeconfig outside a cluster.
+
+        Args:
+            answered: is told of each request.
+        """
+        self._client: Any = _connect(answered)
         # Two things that the API server offers have no method in lightkube 1.0: a delete with a
         # precondition, and a log with a limit of bytes. One layer down, every request can be made.
         self._requests: Any = self._client._client  # noqa: SLF001
@@ -256,16 +283,29 @@ class ApiServer:
             )
             return [dict(piece) async for piece in found]
 
-    async def list_children(self, kind: str, namespace: str | None) -> AsyncIterator[Object]:
-        """See `Cluster.list_children`."""
-        with _translated(f"list {kind}s"):
-            async for body in self._client.list(
-                _KINDS[kind],
-                namespace=namespace or ALL_NS,
-                chunk_size=_CHUNK,
-                labels={label: exists() for label in names.CHILD_LABELS},
-            ):
-                yield dict(body)
+    async def list_seen(self, watched: Watched, namespace: str | None) -> list[Seen]:
+        """See `Cluster.list_seen`."""
+        group, version, plural = watched.resource
+        root = f"/apis/{group}/{version}" if group else f"/api/{version}"
+        path = f"{root}/namespaces/{namespace}/{plural}" if namespace else f"{root}/{plural}"
+        selectors = {"labelSelector": watched.labels, "fieldSelector": watched.fields}
+        asked = {"limit": str(_CHUNK)} | {name: text for name, text in selectors.items() if text}
+        found: list[Seen] = []
+        with _translated(f"list {plural}"):
+            while True:
+                page = await self._page(path, asked)
+                found += (
+                    Seen(one.uid, int(one.resource_version), one.namespace, one.name)
+                    for one in (item.metadata for item in page.items)
+                )
+                if not page.metadata.get("continue"):
+                    return found
+                asked["continue"] = page.metadata["continue"]
+
+    async def _page(self, path: str, asked: Mapping[str, str]) -> _Page:
+        response = await self._http.get(path, params=asked, headers={"Accept": _METADATA_ONLY})
+        self._requests.raise_for_status(response)
+        return msgspec.json.decode(response.content, type=_Page)
 
     async def allowed(self, access: Access, namespace: str | None) -> bool:
         """See `Cluster.allowed`."""
@@ -286,27 +326,15 @@ class ApiServer:
             answer = await self._client.create(review)
             return bool(answer.status and answer.status.allowed)
 
-    async def list_demos(self, namespace: str | None) -> AsyncIterator[Object]:
-        """See `Cluster.list_demos`."""
-        with _translated("list WorkshopDemos"):
-            found = self._client.list(_Demo, namespace=namespace or ALL_NS, chunk_size=_CHUNK)
-            async for body in found:
-                yield dict(body)
-
-    async def list_nodes(self) -> AsyncIterator[Object]:
-        """See `Cluster.list_nodes`."""
-        with _translated("list Nodes"):
-            async for node in self._client.list(_Node, chunk_size=_CHUNK):
-                yield dict(node)
-
     async def machine_addresses(self) -> list[str]:
         """See `Cluster.machine_addresses`."""
-        found = [
-            address["address"]
-            async for node in self.list_nodes()
-            for address in (node.get("status") or {}).get("addresses") or ()
-            if address["type"] in ("InternalIP", "ExternalIP")
-        ]
+        with _translated("list Nodes"):
+            found = [
+                address["address"]
+                async for node in self._client.list(_Node, chunk_size=_CHUNK)
+                for address in (node.get("status") or {}).get("addresses") or ()
+                if address["type"] in ("InternalIP", "ExternalIP")
+            ]
         with _translated("get the API server's EndpointSlice"):
             piece = await self._client.get(_EndpointSlice, API_SERVICE, namespace=API_NAMESPACE)
         for endpoint in piece.get("endpoints") or ():
@@ -338,11 +366,11 @@ def _text(log: bytes | None) -> str | None:
     return None if _NO_LOG.fullmatch(text) else text
 
 
-def _connect() -> AsyncClient:
+def _connect(answered: Answered) -> AsyncClient:
     config: Any = KubeConfig.from_env().get()
     trust = verify_cluster(config.cluster, config.user, config.abs_file)
     transport = httpx2.AsyncHTTPTransport(verify=trust, limits=_LIMITS)
-    return AsyncClient(config, transport=transport)
+    return AsyncClient(config, transport=CountingTransport(transport, answered))
 
 
 @contextmanager
@@ -360,6 +388,9 @@ def _translated(what: str) -> Iterator[None]:
         raise UnavailableError(
             f"cannot {what}: no answer from the API server ({type(error).__name__})"
         ) from None
+    except msgspec.MsgspecError:
+        # Something else in its place, such as a proxy with a page that tells of an error.
+        raise UnavailableError(f"cannot {what}: the answer is none of an API server") from None
 
 
 def _is_going(error: ApiError) -> bool:

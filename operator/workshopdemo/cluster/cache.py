@@ -5,8 +5,8 @@ that runs before the watch tells of it does not write again. Older news of an ob
 newer (resource versions of one kind can be compared: KEP-5504).
 """
 
-from collections import defaultdict
-from collections.abc import Iterable, Mapping
+from collections import Counter, defaultdict
+from collections.abc import Collection, Iterable, Mapping
 from typing import Any
 
 from workshopdemo import names
@@ -57,9 +57,14 @@ class Cache:
         """The demo's object, None if there is none."""
         return self._demos.get(key)
 
-    def demos(self) -> list[DemoKey]:
-        """Keys of all demos there are."""
-        return list(self._demos)
+    def demos(self) -> dict[DemoKey, str]:
+        """All demos there are: key and UID."""
+        return {key: body["metadata"]["uid"] for key, body in self._demos.items()}
+
+    def phases(self) -> Counter[str]:
+        """How many demos there are of each phase; one without a status has not begun."""
+        told = (body.get("status") or {} for body in self._demos.values())
+        return Counter(status.get("phase") or "Pending" for status in told)
 
     def demos_in(self, namespace: str) -> list[Object]:
         """The objects of all demos in a namespace."""
@@ -181,7 +186,7 @@ class Cache:
         """Forget a node that is gone."""
         self._nodes.pop(name, None)
 
-    def forget_unlisted_nodes(self, known: Iterable[Node], listed: set[str]) -> None:
+    def forget_unlisted_nodes(self, known: Iterable[Node], listed: Collection[str]) -> None:
         """Forget nodes that a list of the API server, begun after `known`, no longer has."""
         for node in known:
             if node.name not in listed:
@@ -199,7 +204,16 @@ class Cache:
             if not (body.get("spec") or {}).keys().isdisjoint(sections)
         ]
 
-    def forget_unlisted(self, known: Iterable[Child], listed: set[str]) -> list[DemoKey]:
+    def forget_unlisted_demos(
+        self, known: Mapping[DemoKey, str], listed: Collection[str]
+    ) -> list[DemoKey]:
+        """Forget demos as `forget_unlisted` forgets children; gives which."""
+        gone = [key for key, uid in known.items() if uid not in listed]
+        for key in gone:
+            self.remove_demo(key, known[key])
+        return gone
+
+    def forget_unlisted(self, known: Iterable[Child], listed: Collection[str]) -> list[DemoKey]:
         """Forget children that a list of the API server no longer has; gives whose they were.
 
         A watch that was broken for longer than the API server's history starts again with a list,

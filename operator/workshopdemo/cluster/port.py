@@ -1,8 +1,10 @@
 """What the operator asks of the API server. All else is the adapter's business."""
 
-from collections.abc import AsyncIterator, Collection
+from collections.abc import Collection
 from dataclasses import dataclass
-from typing import Any, Final, Protocol
+from typing import Any, Final, NamedTuple, Protocol
+
+from workshopdemo.facts import Watched
 
 Object = dict[str, Any]
 """A Kubernetes object as plain JSON."""
@@ -26,6 +28,17 @@ class Access:
 API_NAMESPACE: Final = "default"
 API_SERVICE: Final = "kubernetes"
 """The API server's own Service and EndpointSlice (KEP-1601 and the API server's reconciler)."""
+
+
+class Seen(NamedTuple):
+    """An object in a list, by what tells its state from another."""
+
+    uid: str
+    version: int
+    """Its resourceVersion: of one kind, the greater is the newer (KEP-5504)."""
+
+    namespace: str
+    name: str
 
 
 class Cluster(Protocol):
@@ -76,17 +89,11 @@ class Cluster(Protocol):
     async def list_endpoint_slices(self, namespace: str, services: Collection[str]) -> list[Object]:
         """All EndpointSlices of these Services; at least one must be named."""
 
-    def list_children(self, kind: str, namespace: str | None) -> AsyncIterator[Object]:
-        """All children of that kind, of all demos; `None` is all namespaces."""
+    async def list_seen(self, watched: Watched, namespace: str | None) -> list[Seen]:
+        """All that a watch has to tell of, as it is now; `None` is all namespaces."""
 
     async def allowed(self, access: Access, namespace: str | None) -> bool:
         """Whether the operator may do this, by the API server's own word."""
-
-    def list_demos(self, namespace: str | None) -> AsyncIterator[Object]:
-        """All demos; `None` is all namespaces."""
-
-    def list_nodes(self) -> AsyncIterator[Object]:
-        """All nodes."""
 
     async def machine_addresses(self) -> list[str]:
         """IP addresses of the cluster's nodes and of its API servers."""

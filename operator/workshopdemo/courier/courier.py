@@ -23,6 +23,7 @@ from workshopdemo.notify.deliveries import Letter, LineState, alert_name, dialec
 from workshopdemo.notify.message import Message
 from workshopdemo.notify.pace import Pace, pause
 from workshopdemo.notify.sender import Sender
+from workshopdemo.notify.wire import TargetKind, TryState
 from workshopdemo.queue import WorkQueue
 
 logger = logging.getLogger(__name__)
@@ -42,6 +43,7 @@ class Courier:
         ledger: Ledger,
         sender: Sender,
         identity: str,
+        tried: Callable[[TargetKind, TryState], None],
         wake: Callable[[DemoKey], None],
         clock: Callable[[], float],
         now: Callable[[], datetime],
@@ -55,6 +57,7 @@ class Courier:
             ledger: what was sent before, and by whom.
             sender: makes the requests.
             identity: of this operator among others; the same after a crash of its process.
+            tried: is told of each try to deliver, by kind of target, when it has ended.
             wake: asks for a look at a demo, of which a delivery has changed.
             clock: the event loop's time, in seconds.
             now: the time of day.
@@ -67,7 +70,13 @@ class Courier:
         self._clock = clock
         self._rng = rng
         self._delivering = Delivering(
-            ledger=ledger, sender=sender, identity=identity, clock=clock, now=now, rng=rng
+            ledger=ledger,
+            sender=sender,
+            identity=identity,
+            tried=tried,
+            clock=clock,
+            now=now,
+            rng=rng,
         )
         self._lines: dict[LineKey, Line] = {}
         self._paces: dict[str, Pace] = {}

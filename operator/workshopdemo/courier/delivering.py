@@ -19,7 +19,15 @@ from workshopdemo.notify.dialects import DIALECTS, alertmanager
 from workshopdemo.notify.marks import SETTLED, Mark
 from workshopdemo.notify.pace import pause
 from workshopdemo.notify.sender import Sender
-from workshopdemo.notify.wire import Answer, Fate, HttpRequest, Verdict
+from workshopdemo.notify.wire import (
+    TRY_STATES,
+    Answer,
+    Fate,
+    HttpRequest,
+    TargetKind,
+    TryState,
+    Verdict,
+)
 from workshopdemo.notify.words import without_secrets
 from workshopdemo.observe import format_time, parse_time
 
@@ -59,11 +67,13 @@ class Delivering:
         ledger: Ledger,
         sender: Sender,
         identity: str,
+        tried: Callable[[TargetKind, TryState], None],
         clock: Callable[[], float],
         now: Callable[[], datetime],
         rng: random.Random,
     ) -> None:
         self._ledger = ledger
+        self._tried = tried
         self._sender = sender
         self._identity = identity
         self._clock = clock
@@ -111,6 +121,8 @@ class Delivering:
         if standing != claim:
             return NOTHING  # somebody was quicker; the next look reads what they wrote
         outcome, verdict_mark = await self._send(parcel, claim, address)
+        if outcome.fate is not None:
+            self._tried(address.kind, TRY_STATES[outcome.fate])
         await self._note(demo_uid, parcel, claim, verdict_mark)
         return outcome
 

@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Literal
+from typing import Final, Literal
 
 TargetKind = Literal["inbox", "slack", "googleChat", "alertmanager", "webhook"]
 """As the fields of a target in the spec are called."""
@@ -40,6 +40,16 @@ class Answer:
 
 
 Fate = Literal["Delivered", "Retry", "TargetRefused", "MessageRefused"]
+
+TryState = Literal["delivered", "retried", "failed"]
+"""What a try to deliver came to, for metrics: failed waits for a person, retried for time."""
+
+TRY_STATES: Final[Mapping[Fate, TryState]] = {
+    "Delivered": "delivered",
+    "Retry": "retried",
+    "TargetRefused": "failed",
+    "MessageRefused": "failed",
+}
 
 
 @dataclass(frozen=True, kw_only=True)
