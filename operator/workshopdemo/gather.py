@@ -255,6 +255,7 @@ class Gatherer:
             refusal=await self._daemon_set_refusal(look, daemon_set, agents),
             absent=look.memory.agentless,
             found=self._discoverer.offer(demo.key, order),
+            told=demo.status.service_discovery,
             problem=_problem_of(look, (name,)),
         )
 

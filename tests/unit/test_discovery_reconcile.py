@@ -46,9 +46,13 @@ class World:
         self.seconds = 0.0
         self.cache = Cache()
         self.cluster = FakeCluster(self.cache)
-        self.discoverer = Told()
         for name in NODES:
             self.cache.put_node(node_body(name))
+        self.start_anew()
+
+    def start_anew(self) -> None:
+        """The operator is another process, which has asked nobody yet."""
+        self.discoverer = Told()
         self.reconciler = Reconciler(
             cluster=self.cluster,
             cache=self.cache,
@@ -104,6 +108,18 @@ def test_a_demo_comes_to_rest_and_then_writes_nothing(world: World) -> None:
     for _ in range(10):
         world.seconds += 60
         assert world.look(key) is None, "nothing is to be waited for"
+    assert world.cluster.writes[writes:] == []
+
+
+def test_an_operator_that_starts_anew_writes_nothing_before_it_has_asked(world: World) -> None:
+    key = world.cluster.add_demo(demo_body(service_discovery={}))
+    world.run_agents()
+    world.discoverer.found = AGREED
+    assert world.settle(key)["phase"] == "Ready"
+    writes = len(world.cluster.writes)
+    world.start_anew()
+    assert world.discoverer.found is None
+    assert world.settle(key)["phase"] == "Ready"
     assert world.cluster.writes[writes:] == []
 
 

@@ -46,9 +46,11 @@ def asked(**section: Any) -> ServiceDiscovery:
 
 def facts(
     found: Discovery | None,
+    *,
     agents: Sequence[Child] = AGENTS,
     nodes: Sequence[Node] | None = None,
     absent: Mapping[str, datetime] | None = None,
+    told: ServiceDiscoveryStatus | None = None,
     problem: ForbiddenError | None = None,
 ) -> DiscoveryFacts:
     return DiscoveryFacts(
@@ -57,6 +59,7 @@ def facts(
         refusal=None,
         absent=absent or {},
         found=found,
+        told=told,
         problem=problem,
     )
 
@@ -130,6 +133,37 @@ def test_before_anything_was_asked_nothing_is_known() -> None:
     for nothing in (None, Discovery(), found(AGREED, pods={})):
         status, _ = look(nothing)
         assert (status.as_expected, status.reason) == (None, "Asking")
+
+
+def test_after_the_operator_started_anew_only_what_was_fine_is() -> None:
+    fine, _ = look(found(AGREED))
+    assert look(None, told=fine) == (fine, None), "not a word of it is written anew"
+    differs, _ = look(found(AGREED, differing("10.0.1.9")), seconds=30)
+    for told in (differs, look(None)[0]):
+        status, _ = look(None, told=told)
+        assert (status.as_expected, status.reason) == (None, "Asking")
+
+
+def test_after_the_operator_started_anew_what_was_fine_is_asked_about_all_the_same() -> None:
+    fine, _ = look(found(AGREED))
+    status, _ = look(found(AGREED, differing("10.0.1.9")), seconds=20, told=fine)
+    assert (status.as_expected, status.reason) == (False, "ServicesDiffer")
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"agents": [*AGENTS[:2], agent("worker-2", name="new")]},
+        {"agents": AGENTS[:2], "absent": {"worker-2": NOW}},
+        {"nodes": [*cluster_nodes(), node("worker-3")], "absent": {"worker-3": NOW}},
+        {"problem": ForbiddenError("cannot apply Role bookshop-node-agent")},
+    ],
+)
+def test_after_the_operator_started_anew_what_has_changed_meanwhile_is_not_fine(
+    change: dict[str, Any],
+) -> None:
+    fine, _ = look(found(AGREED))
+    assert look(None, told=fine, **change)[0].as_expected is not True
 
 
 def test_an_agent_that_is_new_is_asked_before_anything_is_said() -> None:
