@@ -98,6 +98,7 @@ _ORDER = (
     "test_tenancy.py",
     "test_limits.py",
     "test_refused.py",
+    "test_metrics.py",
     "test_operator.py",
     "test_rights.py",
     "test_logs_disruptive.py",
