@@ -23,13 +23,15 @@ help: ## This list.
 demo: ## The bookshop on a real three-node cluster (CONTEXT=name IMAGE=repository:tag: on yours).
 	@$(KIND) demo
 
-.PHONY: cluster down images
+.PHONY: cluster down images push
 cluster: ## A three-node kind cluster named workshop.
 	@$(KIND) up
 down: ## Remove the cluster; caches stay.
 	@$(KIND) down
 images: ## Have every image of the demos here.
 	@$(KIND) images
+push: ## Every image, into a registry that your cluster can pull from (REGISTRY=host:port/path).
+	@$(KIND) push "$(REGISTRY)"
 
 .PHONY: test lint unit chart e2e
 test: lint unit chart e2e ## Every test there is, on a real cluster too.
@@ -47,7 +49,7 @@ unit: $(READY) ## Tests without a cluster, in less than a minute.
 	$(BIN)/pytest tests/unit -q
 
 chart: $(READY) ## The Helm chart's tests.
-	HELM="$$($(KIND) tool helm)" $(BIN)/pytest tests/chart -q
+	HELM="$$($(KIND) tool helm)" KUBE_SCORE="$$($(KIND) tool kube-score)" $(BIN)/pytest tests/chart -q
 
 e2e: $(READY) ## Tests on a kind cluster of their own, workshop-test.
 	$(BIN)/pytest tests/e2e -q -m "not busy and not disruptive" -n $(WORKERS) --maxschedchunk=1 --durations=5

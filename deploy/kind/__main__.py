@@ -9,6 +9,7 @@ import cluster
 import demo
 import engine
 import images
+import mirror
 import operatorimage
 import tools
 from steps import Failure, console, terminate_commands
@@ -61,6 +62,14 @@ def _operator_image(_: argparse.Namespace) -> None:
     print(ref)
 
 
+def _push(arguments: argparse.Namespace) -> None:
+    prefix = mirror.prefix(arguments.registry)
+    with cache.exclusive("push"):
+        engine.ensure()
+        operator = mirror.push(prefix)
+    print(*mirror.next_steps(prefix, operator), sep="\n")
+
+
 def _load(arguments: argparse.Namespace) -> None:
     with cache.exclusive("load"):
         engine.ensure()
@@ -97,10 +106,12 @@ def _parser() -> argparse.ArgumentParser:
     known = ", ".join(images.RECIPES)
     one.add_argument("image", nargs="*", help=f"of {known}; default: what demos run")
     verb("operator-image", _operator_image, "Build the operator's image and print its name.")
+    one = verb("push", _push, "Push every image of the demos and the operator's to a registry.")
+    one.add_argument("registry", nargs="?", default="", help="host:port/path, without https://")
     one = named(verb("load", _load, "Put images on the cluster's nodes."))
     one.add_argument("ref", nargs="*", help="default: what lessons run, and the operator's image")
     one = verb("tool", _tool, "Print the path of a program, built if none that fits is installed.")
-    one.add_argument("tool", choices=sorted(tools.VERSION_COMMANDS))
+    one.add_argument("tool", choices=sorted([*tools.VERSION_COMMANDS, *tools.LINTERS]))
     return parser
 
 

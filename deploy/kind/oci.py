@@ -171,9 +171,14 @@ def _manifest(
 def full_name(ref: str) -> str:
     """The name the kubelet looks for: "busybox:1" is short for a name with a host."""
     first, slash, _ = ref.partition("/")
-    if slash and ("." in first or ":" in first):
+    if slash and is_host(first):
         return ref
     return f"docker.io/{ref}" if slash else f"docker.io/library/{ref}"
+
+
+def is_host(first: str) -> bool:
+    """Whether the first of several parts of an image's name is its registry's host."""
+    return "." in first or ":" in first or first == "localhost"
 
 
 def _blob_path(digest: str) -> str:

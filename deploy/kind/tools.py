@@ -16,6 +16,8 @@ VERSION_COMMANDS = {
     "helm": ("version", "--short"),
     "kubectl": ("version", "--client"),
 }
+# Another version of a linter finds other things: the pinned one is used, whatever is installed.
+LINTERS = ("kube-score",)
 
 
 @functools.cache
@@ -32,7 +34,7 @@ def available(name: str) -> Path | None:
 def installed(name: str) -> Path | None:
     """The one on PATH, if its version fits."""
     found = shutil.which(name)
-    if found and fits(name, output([found, *VERSION_COMMANDS[name]])):
+    if found and name in VERSION_COMMANDS and fits(name, output([found, *VERSION_COMMANDS[name]])):
         return Path(found)
     return None
 
@@ -57,7 +59,8 @@ def built(name: str) -> Path | None:
 
 
 def _build(name: str) -> Path:
-    _require_go(f"{name} {PINS.minimum.get(name, PINS.versions['kubernetes'])} is not installed")
+    versions = {**PINS.versions, **PINS.minimum, "kubectl": PINS.versions["kubernetes"]}
+    _require_go(f"{name} {versions[name]} is not installed")
     with step(f"{name} from its Go module"):
         return KUBECTL.directory() / name if name == "kubectl" else program(name)
 

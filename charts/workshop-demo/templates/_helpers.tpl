@@ -27,7 +27,21 @@ helm.sh/chart: {{ printf "%s-%s" .Chart.Name .Chart.Version | replace "+" "_" | 
 {{- end -}}
 
 {{- define "workshop-demo.image" -}}
-{{- printf "%s:%s" .Values.image.repository (.Values.image.tag | default .Chart.AppVersion) -}}
+{{- $image := printf "%s:%s" .Values.image.repository (.Values.image.tag | default .Chart.AppVersion) -}}
+{{- include "workshop-demo.mirrored" (dict "image" $image "registry" .Values.imageRegistry) -}}
+{{- end -}}
+
+{{/*
+The name by which an image is pulled. In a mirror, the host that it names gives way; what a name's
+first part has to have to be a host is the rule of all container tools.
+*/}}
+{{- define "workshop-demo.mirrored" -}}
+{{- $path := .image -}}
+{{- $first := splitList "/" .image | first -}}
+{{- if and .registry (contains "/" .image) (or (contains "." $first) (contains ":" $first) (eq "localhost" $first)) -}}
+{{- $path = trimPrefix (printf "%s/" $first) .image -}}
+{{- end -}}
+{{- with .registry }}{{ trimSuffix "/" . }}/{{ end }}{{ $path -}}
 {{- end -}}
 
 {{- define "workshop-demo.subjects" -}}
