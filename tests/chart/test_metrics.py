@@ -108,30 +108,43 @@ class TestScraping:
         assert {"Service", "ServiceMonitor"}.isdisjoint(each["kind"] for each in objects)
 
 
+MONITOR, RULE = f"{API}ServiceMonitor", f"{API}PrometheusRule"
+
+
+def kinds(helm: str, *args: str) -> set[str]:
+    """Of what is rendered for monitoring."""
+    wanted = {"ServiceMonitor", "PrometheusRule", "ConfigMap"}
+    return {each["kind"] for each in render(helm, *args)} & wanted
+
+
+class TestAuto:
+    def test_it_follows_the_cluster(self, helm: str) -> None:
+        assert kinds(helm) == set()
+        assert kinds(helm, MONITOR) == {"ServiceMonitor", "ConfigMap"}
+        assert kinds(helm, MONITOR, RULE) == {"ServiceMonitor", "PrometheusRule", "ConfigMap"}
+
+    @pytest.mark.parametrize("value", ["serviceMonitor", "service"])
+    def test_no_alert_tells_that_what_nobody_scrapes_is_silent(self, helm: str, value: str) -> None:
+        assert kinds(helm, MONITOR, RULE, f"--set=metrics.{value}.enabled=false") == set()
+
+
 @pytest.mark.parametrize(
-    ("value", "kind", "known_by"),
+    ("value", "kind"),
     [
-        ("serviceMonitor", "ServiceMonitor", "ServiceMonitor"),
-        ("prometheusRule", "PrometheusRule", "PrometheusRule"),
-        ("dashboard", "ConfigMap", "ServiceMonitor"),
+        ("serviceMonitor", "ServiceMonitor"),
+        ("prometheusRule", "PrometheusRule"),
+        ("dashboard", "ConfigMap"),
     ],
 )
-class TestWhereKnown:
-    def test_auto_follows_the_cluster(
-        self, helm: str, value: str, kind: str, known_by: str
+class TestEach:
+    def test_true_and_false_are_heeded_whatever_the_cluster_has(
+        self, helm: str, value: str, kind: str
     ) -> None:
-        assert kind not in {each["kind"] for each in render(helm)}
-        assert kind in {each["kind"] for each in render(helm, f"{API}{known_by}")}
-
-    def test_true_and_false_do_not(self, helm: str, value: str, kind: str, known_by: str) -> None:
         said = f"--set=metrics.{value}.enabled"
-        assert kind in {each["kind"] for each in render(helm, f"{said}=true")}
-        without = render(helm, f"{API}{known_by}", f"{said}=false")
-        assert kind not in {each["kind"] for each in without}
+        assert kind in kinds(helm, f"{said}=true")
+        assert kind not in kinds(helm, MONITOR, RULE, f"{said}=false")
 
-    def test_it_is_found_by_labels_of_the_cluster_s(
-        self, helm: str, value: str, kind: str, known_by: str
-    ) -> None:
+    def test_it_is_found_by_labels_of_the_cluster_s(self, helm: str, value: str, kind: str) -> None:
         objects = render(
             helm, f"--set=metrics.{value}.enabled=true,metrics.{value}.labels.release=monitoring"
         )
