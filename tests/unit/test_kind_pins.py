@@ -105,6 +105,14 @@ def test_installed_tools_are_used_when_they_fit(name, reported, fits) -> None:
     assert tools.fits(name, reported) is fits
 
 
+def test_a_linter_is_the_pinned_one_whatever_is_installed(monkeypatch) -> None:
+    monkeypatch.setattr(tools.shutil, "which", lambda name: f"/usr/bin/{name}")
+    monkeypatch.setattr(tools, "output", lambda _: "v99.9.9")
+    for name in tools.LINTERS:
+        assert tools.installed(name) is None
+        assert {name} <= pins.PINS.versions.keys() & pins.PINS.programs.keys()
+
+
 def test_fingerprint_changes_with_content_name_and_mode_only(tmp_path) -> None:
     (tmp_path / "a").write_text("one")
     before = pins.fingerprint(tmp_path)
