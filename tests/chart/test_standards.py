@@ -62,6 +62,14 @@ def test_every_explanation_is_of_a_finding(helm: str, kube_score: str) -> None:
     assert findings(kube_score, rendered_text(helm)).keys() == EXPLAINED.keys()
 
 
+def test_kube_linter_is_told_why_there_is_no_limit_of_cpu(rendered: list[Object]) -> None:
+    # It is not run here. Of the checks that are on by default, this alone finds something.
+    for each in rendered:
+        if each["kind"] == "Deployment":
+            reasons = each["metadata"]["annotations"]
+            assert "whole class" in reasons["ignore-check.kube-linter.io/unset-cpu-requirements"]
+
+
 def test_policies_leave_the_linter_nothing_to_say_of_them(helm: str, kube_score: str) -> None:
     text = rendered_text(helm, "--set=networkPolicy.enabled=true,image.pullPolicy=Always")
     assert {"pod-networkpolicy", "container-image-pull-policy"}.isdisjoint(
