@@ -8,20 +8,7 @@ import pytest
 import yaml
 
 from chart.rendering import CHART, Object, deployment, named, only, render
-
-EXPOSED: dict[str, tuple[str, ...]] = {
-    "workshopdemo_build_info": ("version",),
-    "workshopdemo_demos": ("phase",),
-    "workshopdemo_reconciles_total": ("result",),
-    "workshopdemo_reconcile_duration_seconds_bucket": ("le",),
-    "workshopdemo_reconcile_duration_seconds_sum": (),
-    "workshopdemo_reconcile_duration_seconds_count": (),
-    "workshopdemo_queue_depth": ("queue",),
-    "workshopdemo_queue_oldest_seconds": ("queue",),
-    "workshopdemo_api_requests_total": ("verb", "kind", "code"),
-    "workshopdemo_watch_age_seconds": ("kind",),
-    "workshopdemo_notifications_total": ("kind", "state"),
-}
+from workshopdemo.metrics import EXPOSED
 
 # As prometheus_client's collectors of processes have them (on Linux).
 PROCESS: dict[str, tuple[str, ...]] = {
@@ -29,7 +16,7 @@ PROCESS: dict[str, tuple[str, ...]] = {
     "process_cpu_seconds_total": (),
     "process_start_time_seconds": (),
 }
-KNOWN = EXPOSED | PROCESS
+KNOWN = {**EXPOSED, **PROCESS}
 
 # What Prometheus adds to everything that a ServiceMonitor makes it scrape.
 TARGET = {"namespace", "job", "pod", "service", "instance", "container", "endpoint"}

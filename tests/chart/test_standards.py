@@ -18,6 +18,9 @@ NEWEST = KUBERNETES.rpartition(".")[0]
 # Of the Prometheus Operator; Kubernetes has no schemas of them.
 MONITORING = "monitoring.coreos.com/v1"
 
+# For an older Kubernetes than these are from, the chart refuses limits: see test_limits.py.
+SINCE_1_30 = {"ValidatingAdmissionPolicy", "ValidatingAdmissionPolicyBinding"}
+
 EXPLAINED: dict[str, str] = yaml.safe_load(Path(__file__).with_name("findings.yaml").read_text())
 # Off unless asked for. That requests equal limits is not wanted: a Pod mostly needs little.
 ALSO = "--enable-optional-test=container-seccomp-profile,container-ports-check"
@@ -27,7 +30,8 @@ GOOD = 10
 @pytest.mark.parametrize("kubernetes", [OLDEST, NEWEST])
 def test_kubernetes_knows_every_field(rendered: list[Object], kubernetes: str) -> None:
     for each in rendered:
-        if each["apiVersion"] != MONITORING:
+        too_new = kubernetes == OLDEST and each["kind"] in SINCE_1_30
+        if each["apiVersion"] != MONITORING and not too_new:
             kubernetes_validate.validate(each, kubernetes, strict=True)
 
 
