@@ -42,7 +42,9 @@ lint: $(READY) ## ruff, mypy, import contracts, freshness of what is generated.
 	$(BIN)/mypy
 	MYPYPATH=deploy/kind $(BIN)/mypy --strict deploy/kind
 	MYPYPATH=bench:tests/e2e:tests $(BIN)/mypy --strict --follow-imports=silent bench
+	MYPYPATH=docs/generate $(BIN)/mypy --strict docs/generate
 	PYTHONPATH=operator $(BIN)/lint-imports --no-logo
+	$(BIN)/python docs/generate --check
 	cmp crds/$(CRD) charts/workshop-demo/files/$(CRD)
 
 unit: $(READY) ## Tests without a cluster, in less than a minute.
@@ -60,7 +62,10 @@ e2e: $(READY) ## Tests on a kind cluster of their own, workshop-test.
 bench: $(READY) ## The project's numbers, measured on a kind cluster of their own (BENCH=--help).
 	PYTHONPATH=operator:tests:tests/e2e $(BIN)/python bench $(BENCH)
 
-.PHONY: chart-crd lock golden clean
+.PHONY: docs chart-crd lock golden clean
+docs: $(READY) ## Write the generated pages anew: references, and the picture.
+	@$(BIN)/python docs/generate
+
 chart-crd: ## Copy the CRD into the chart.
 	cp crds/$(CRD) charts/workshop-demo/files/
 

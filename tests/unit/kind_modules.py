@@ -1,17 +1,19 @@
-"""deploy/kind is a directory that runs, not a package: this imports a module of it for a test."""
+"""deploy/kind and docs/generate run as they are and are no packages: this imports their modules."""
 
 import importlib
 import sys
 from pathlib import Path
 from types import ModuleType
 
-KIND = Path(__file__).resolve().parents[2] / "deploy" / "kind"
+ROOT = Path(__file__).resolve().parents[2]
+KIND = ROOT / "deploy" / "kind"
+GENERATE = ROOT / "docs" / "generate"
 
 
-def load(name: str) -> ModuleType:
-    """Import deploy/kind/<name>.py, leaving the search path as it was."""
-    sys.path.insert(0, str(KIND))
+def load(name: str, folder: Path = KIND) -> ModuleType:
+    """Import a module of that folder, leaving the search path as it was."""
+    sys.path.insert(0, str(folder))
     try:
         return importlib.import_module(name)
     finally:
-        sys.path.remove(str(KIND))
+        sys.path.remove(str(folder))
