@@ -15,10 +15,16 @@ from kubernetes.client import ApiClient, CustomObjectsApi
 from kubernetes.client.exceptions import ApiException
 from world import World
 
+from pages import PAGES, demos_of, name_of
+
 HERE = Path(__file__).parent
-DEMOS = HERE.parents[1] / "deploy/demos"
+DEPLOY = HERE.parents[1] / "deploy"
 REFUSED = sorted((HERE / "refused").glob("*.yaml"))
-ACCEPTED = sorted((HERE / "accepted").glob("*.yaml")) + sorted(DEMOS.glob("*.yaml"))
+ACCEPTED = [
+    *sorted((HERE / "accepted").glob("*.yaml")),
+    *sorted((DEPLOY / "demos").glob("*.yaml")),
+    *sorted((DEPLOY / "exercises").glob("*.yaml")),
+]
 
 SAYS = "# refused: "
 """How a manifest in refused/ begins, a line or two: what follows is in the API server's answer."""
@@ -82,9 +88,19 @@ def test_refused(api: ApiClient, path: Path) -> None:
 @pytest.mark.parametrize("path", ACCEPTED, ids=stem)
 def test_accepted(api: ApiClient, path: Path) -> None:
     for demo in demos_in(path):
-        taken = create(api, demo)["spec"]
-        assert set(taken) == set(demo["spec"])
-        assert without_additions(taken, demo["spec"]) == demo["spec"]
+        assert_taken_whole(api, demo)
+
+
+@pytest.mark.parametrize("page", [page for page in PAGES if any(demos_of(page))], ids=name_of)
+def test_what_a_page_shows_is_accepted(api: ApiClient, page: Path) -> None:
+    for demo in demos_of(page):
+        assert_taken_whole(api, demo)
+
+
+def assert_taken_whole(api: ApiClient, demo: dict[str, Any]) -> None:
+    taken = create(api, demo)["spec"]
+    assert set(taken) == set(demo["spec"])
+    assert without_additions(taken, demo["spec"]) == demo["spec"]
 
 
 def test_defaults(api: ApiClient) -> None:
