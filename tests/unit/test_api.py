@@ -134,22 +134,6 @@ def test_only_slices_of_the_services_asked_for_are_listed(answer: dict[str, Any]
     assert url.params["labelSelector"] == "kubernetes.io/service-name in (db,web)"
 
 
-def test_a_child_carries_both_labels_to_be_listed(answer: dict[str, Any]) -> None:
-    asked: list[str] = []
-
-    def respond(request: httpx2.Request) -> httpx2.Response:
-        asked.append(request.url.params["labelSelector"])
-        return httpx2.Response(200, json={"metadata": {}, "items": []})
-
-    async def listed() -> list[Any]:
-        return [one async for one in api.ApiServer().list_children("Job", None)]
-
-    answer["response"] = respond
-    assert asyncio.run(listed()) == []
-    # What only one of them is on would belong to a demo without a name, or without an identity.
-    assert asked == ["workshopdemo.dev/demo-uid,workshopdemo.dev/demo"]
-
-
 def test_an_event_that_is_there_already_is_not_posted_anew(answer: dict[str, Any]) -> None:
     event = {
         "apiVersion": "v1",
@@ -266,7 +250,9 @@ def test_a_list_is_read_page_by_page_and_of_objects_their_metadata_only(
     found = asyncio.run(server(answer).list_seen(JOBS, "n"))
     assert found == [Seen("uid-1", 1, "n", "job-1"), Seen("uid-2", 2, "n", "job-2")]
     assert {one.url.path for one in asked} == {"/apis/batch/v1/namespaces/n/jobs"}
-    assert {one.url.params["labelSelector"] for one in asked} == {"workshopdemo.dev/demo-uid"}
+    assert {one.url.params["labelSelector"] for one in asked} == {
+        "workshopdemo.dev/demo-uid,workshopdemo.dev/demo"
+    }
     assert [one.url.params.get("continue") for one in asked] == [None, "next"]
     assert all("as=PartialObjectMetadataList" in one.headers["Accept"] for one in asked)
     assert {int(one.url.params["limit"]) <= 500 for one in asked} == {True}
