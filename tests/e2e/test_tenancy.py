@@ -135,7 +135,7 @@ def test_neither_a_secret_nor_a_server_of_another_namespace_is_reached(
     world.core.create_namespaced_secret(
         other, {"metadata": {"name": "theirs"}, "stringData": {"url": f"{url}/by-their-secret"}}
     )
-    world.secret("own", hidden=f"victim.{other}", url=f"{url}/by-secret")
+    world.secret("own", hidden="by-own-secret", url=f"{url}/by-own-secret")
     pod = world.core.read_namespaced_pod("victim", other).status.pod_ip
     targets: dict[str, tuple[dict[str, Any], str]] = {
         "theirs": (hook(secret="theirs"), "there is no Secret theirs"),
@@ -164,11 +164,11 @@ def test_neither_a_secret_nor_a_server_of_another_namespace_is_reached(
     world.kubectl("-n", other, "exec", "victim", "--", "python3", "-c", VISIT)
     assert came(world, other, "victim") == ["/by-the-test"]
     read = [
-        request["objectRef"]["namespace"]
+        about["namespace"]
         for request in world.requests()
-        if request["objectRef"].get("resource") == "secrets"
-        and request["objectRef"].get("name") in ("theirs", "own")
-        and world.namespace in request["objectRef"]["namespace"]
+        if (about := request.get("objectRef", {})).get("resource") == "secrets"
+        and about.get("name") in ("theirs", "own")
+        and world.namespace in about["namespace"]
     ]
     assert set(read) == {world.namespace}
 
