@@ -197,7 +197,7 @@ class Logs:
 
     def requests(self) -> list[str]:
         """The operator's requests about anything in the namespace, by the audit log."""
-        command = 'grep -F "$1" /var/log/kubernetes/audit.log || true'
+        command = 'grep -hF "$1" /var/log/kubernetes/audit*.log || true'
         found = self.world.node("sh", "-c", command, "sh", f'"namespace":"{self.world.namespace}"')
         lines = [json.loads(line) for line in found.splitlines() if line.endswith("}")]
         return [
