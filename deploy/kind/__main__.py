@@ -111,7 +111,7 @@ def _parser() -> argparse.ArgumentParser:
     one = named(verb("load", _load, "Put images on the cluster's nodes."))
     one.add_argument("ref", nargs="*", help="default: what lessons run, and the operator's image")
     one = verb("tool", _tool, "Print the path of a program, built if none that fits is installed.")
-    one.add_argument("tool", choices=sorted([*tools.VERSION_COMMANDS, *tools.LINTERS]))
+    one.add_argument("tool", choices=sorted(tools.VERSION_COMMANDS))
     return parser
 
 

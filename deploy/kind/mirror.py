@@ -1,4 +1,7 @@
-"""`make push`: every image of the operator and of the demos, in a registry of yours."""
+"""`make push`: every image of the operator and of the demos, in a registry of yours.
+
+They are of this machine's architecture alone, which has to be that of the cluster's nodes.
+"""
 
 import re
 from collections.abc import Iterator

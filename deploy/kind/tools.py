@@ -15,8 +15,9 @@ VERSION_COMMANDS = {
     "kind": ("version",),
     "helm": ("version", "--short"),
     "kubectl": ("version", "--client"),
+    "kube-score": ("version",),
 }
-# Another version of a linter finds other things: the pinned one is used, whatever is installed.
+# Another version of a linter finds other things: it has to be the pinned one.
 LINTERS = ("kube-score",)
 
 
@@ -34,7 +35,7 @@ def available(name: str) -> Path | None:
 def installed(name: str) -> Path | None:
     """The one on PATH, if its version fits."""
     found = shutil.which(name)
-    if found and name in VERSION_COMMANDS and fits(name, output([found, *VERSION_COMMANDS[name]])):
+    if found and fits(name, output([found, *VERSION_COMMANDS[name]])):
         return Path(found)
     return None
 
@@ -43,6 +44,8 @@ def fits(name: str, reported: str) -> bool:
     """Whether a program that reports this version can be used: the same major, no older."""
     if name == "kubectl":
         return within_skew(reported, PINS.versions["kubernetes"])
+    if name in LINTERS:
+        return version_of(reported) == version_of(PINS.versions[name])
     wanted = version_of(PINS.minimum[name])
     found = version_of(reported)
     return found[:1] == wanted[:1] and found >= wanted

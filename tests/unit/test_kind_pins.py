@@ -105,12 +105,12 @@ def test_installed_tools_are_used_when_they_fit(name, reported, fits) -> None:
     assert tools.fits(name, reported) is fits
 
 
-def test_a_linter_is_the_pinned_one_whatever_is_installed(monkeypatch) -> None:
-    monkeypatch.setattr(tools.shutil, "which", lambda name: f"/usr/bin/{name}")
-    monkeypatch.setattr(tools, "output", lambda _: "v99.9.9")
-    for name in tools.LINTERS:
-        assert tools.installed(name) is None
-        assert {name} <= pins.PINS.versions.keys() & pins.PINS.programs.keys()
+@pytest.mark.parametrize("name", tools.LINTERS)
+def test_a_linter_is_the_pinned_one(name: str) -> None:
+    pinned = pins.PINS.versions[name]
+    assert tools.fits(name, f"{name} version: {pinned}, commit: 0, built: now")
+    assert not tools.fits(name, f"{name} version: {pinned}1, commit: 0, built: now")
+    assert not tools.fits(name, f"{name} version: development, commit: N/A, built: N/A")
 
 
 def test_fingerprint_changes_with_content_name_and_mode_only(tmp_path) -> None:
