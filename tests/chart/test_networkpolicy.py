@@ -6,6 +6,7 @@ that they mean, and asked for the connections that the operator and the inbox li
 
 import ipaddress
 from collections.abc import Mapping
+from dataclasses import dataclass, field
 
 import pytest
 
@@ -48,38 +49,47 @@ def is_in(block: Object, address: str) -> bool:
     )
 
 
+@dataclass(frozen=True, kw_only=True)
+class To:
+    """Where a connection goes: to an address outside, or to a Pod, which no address stands for."""
+
+    port: int
+    protocol: str = "TCP"
+    address: str = ""
+    pod: Labels = field(default_factory=dict)
+    namespace: str = ""
+
+    def is_at(self, ports: list[Object]) -> bool:
+        """Whether the ports of a rule let it through."""
+        return any(
+            each["protocol"] == self.protocol and each.get("port", self.port) == self.port
+            for each in ports
+        )
+
+    def is_to(self, peer: Object) -> bool:
+        """Whether it goes to a rule's peer."""
+        if "ipBlock" in peer:
+            return bool(self.address) and is_in(peer["ipBlock"], self.address)
+        # Without a selector of namespaces, a peer is in the policy's own.
+        own = {"matchLabels": {"kubernetes.io/metadata.name": "system"}}
+        return selects(peer["podSelector"], self.pod) and selects(
+            peer.get("namespaceSelector", own), {"kubernetes.io/metadata.name": self.namespace}
+        )
+
+
 def lets_to(
     policy: Object,
     port: int,
+    protocol: str = "TCP",
     *,
     address: str = "",
     pod: Labels | None = None,
     namespace: str = "",
-    protocol: str = "TCP",
 ) -> bool:
-    """Whether a connection gets out: to an address, or to a Pod of a namespace, whose address is
-    in no rule's network then."""
+    """Whether a connection gets out."""
+    to = To(port=port, protocol=protocol, address=address, pod=pod or {}, namespace=namespace)
     return any(
-        any(
-            each.get("protocol", "TCP") == protocol and each.get("port", port) == port
-            for each in rule.get("ports", [{"port": port, "protocol": protocol}])
-        )
-        and (
-            "to" not in rule
-            or any(
-                is_in(peer["ipBlock"], address)
-                if "ipBlock" in peer and address
-                else "podSelector" in peer
-                and pod is not None
-                and selects(peer["podSelector"], pod)
-                and (
-                    selects(peer["namespaceSelector"], {"kubernetes.io/metadata.name": namespace})
-                    if "namespaceSelector" in peer
-                    else namespace == "system"
-                )
-                for peer in rule["to"]
-            )
-        )
+        to.is_at(rule["ports"]) and ("to" not in rule or any(map(to.is_to, rule["to"])))
         for rule in policy["egress"]
     )
 
