@@ -141,10 +141,14 @@ class Watchdog:
         begun, told = self._clock(), watch.uids()
         try:
             seen = await self._cluster.list_seen(watch.watched, watch.namespace)
-        except ClusterError:  # it is told by readiness
-            watch.begin_anew()
+        except ClusterError as error:
+            self._know_nothing(watch, error)
             return None
         return _List(watch, begun, told, seen)
+
+    def _know_nothing(self, watch: Watch, error: ClusterError) -> None:
+        logger.warning("%s cannot be compared with what there is: %s", watch, error)
+        watch.begin_anew()
 
     async def _judge(self, found: _List) -> None:
         watch, missed = found.watch, found.watch.untold(found.versions)
@@ -170,8 +174,8 @@ class Watchdog:
         access = Access("watch", resource.group, resource.plural)
         try:
             return await self._cluster.allowed(access, watch.namespace)
-        except ClusterError:
-            watch.begin_anew()
+        except ClusterError as error:
+            self._know_nothing(watch, error)
             return False
 
     def _pronounce_dead(self, watch: Watch) -> None:

@@ -272,6 +272,11 @@ def test_all_namespaces_are_listed_at_once(answer: dict[str, Any], plural: str, 
     assert found.version == 1
 
 
+def test_where_there_is_nothing_a_list_says_null(answer: dict[str, Any]) -> None:
+    answer["response"] = httpx2.Response(200, json={"metadata": {}, "items": None})
+    assert asyncio.run(server(answer).list_seen(JOBS, "n")) == []
+
+
 @pytest.mark.parametrize(
     "response", [status(410, "expired"), httpx2.Response(200, text="<html>sorry</html>")]
 )

@@ -126,7 +126,9 @@ class _Item(msgspec.Struct):
 class _Page(msgspec.Struct):
     """Of a list, metadata only."""
 
-    items: list[_Item]
+    items: list[_Item] | None
+    """None where there is nothing: an empty list in Go."""
+
     metadata: dict[str, Any]
 
 
@@ -296,7 +298,7 @@ class ApiServer:
                 page = await self._page(path, asked)
                 found += (
                     Seen(one.uid, int(one.resource_version), one.namespace, one.name)
-                    for one in (item.metadata for item in page.items)
+                    for one in (item.metadata for item in page.items or ())
                 )
                 if not page.metadata.get("continue"):
                     return found
