@@ -250,9 +250,7 @@ def test_a_list_is_read_page_by_page_and_of_objects_their_metadata_only(
     found = asyncio.run(server(answer).list_seen(JOBS, "n"))
     assert found == [Seen("uid-1", 1, "n", "job-1"), Seen("uid-2", 2, "n", "job-2")]
     assert {one.url.path for one in asked} == {"/apis/batch/v1/namespaces/n/jobs"}
-    assert {one.url.params["labelSelector"] for one in asked} == {
-        "workshopdemo.dev/demo-uid,workshopdemo.dev/demo"
-    }
+    assert {one.url.params["labelSelector"] for one in asked} == {JOBS.labels}
     assert [one.url.params.get("continue") for one in asked] == [None, "next"]
     assert all("as=PartialObjectMetadataList" in one.headers["Accept"] for one in asked)
     assert {int(one.url.params["limit"]) <= 500 for one in asked} == {True}

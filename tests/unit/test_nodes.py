@@ -223,7 +223,7 @@ def test_what_a_watch_tells_is_noted_as_its_word(plural: str) -> None:
 
 
 def test_what_nobody_can_make_sense_of_was_told_all_the_same(watch: Watch) -> None:
-    """A student may put our label on anything: that must not look as if it had been missed."""
+    """Whatever a user has made of an object, it must not look as if it had been missed."""
     body = part_body("log-shipper", "worker-1")
     del body["metadata"]["labels"]["workshopdemo.dev/demo"]
     with pytest.raises(KeyError):
