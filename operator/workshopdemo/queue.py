@@ -6,6 +6,8 @@ pauses; what succeeded may ask to be looked at again later.
 """
 
 import asyncio
+import heapq
+import itertools
 import logging
 import random
 from collections.abc import Awaitable, Callable, Hashable
@@ -61,6 +63,10 @@ class WorkQueue(Generic[K]):
         self._rng = rng
         self._ended = ended
         self._due: dict[K, float] = {}
+        self._order: list[tuple[float, int, K]] = []
+        """A heap of what is due; what `_due` says otherwise is stale."""
+
+        self._serial = itertools.count()
         self._running: set[K] = set()
         self._failures: dict[K, int] = {}
         self._poke = asyncio.Event()
@@ -72,7 +78,11 @@ class WorkQueue(Generic[K]):
         due = self._clock() + after
         if due < self._due.get(key, float("inf")):
             self._due[key] = due
+            self._line_up(key)
             self._poke.set()
+
+    def _line_up(self, key: K) -> None:
+        heapq.heappush(self._order, (self._due[key], next(self._serial), key))
 
     def backlog(self) -> Backlog:
         """What waits now."""
@@ -106,9 +116,9 @@ class WorkQueue(Generic[K]):
         while True:
             self._poke.clear()
             now = self._clock()
-            ready = [(due, key) for key, due in self._due.items() if key not in self._running]
-            first, key = min(ready, key=lambda item: item[0], default=(float("inf"), None))
+            first, key = self._first()
             if key is not None and first <= now:
+                heapq.heappop(self._order)
                 del self._due[key]
                 self._running.add(key)
                 return key
@@ -117,6 +127,16 @@ class WorkQueue(Generic[K]):
                     await self._poke.wait()
             except TimeoutError:
                 continue
+
+    def _first(self) -> tuple[float, K | None]:
+        """What is due first, of the keys that nobody looks at, and when."""
+        while self._order:
+            due, _, key = self._order[0]
+            if self._due.get(key) == due and key not in self._running:
+                return due, key
+            # It was woken for an earlier time; or it is looked at, and `_serve` lines it up again.
+            heapq.heappop(self._order)
+        return float("inf"), None
 
     async def _serve(self, key: K, look: Callable[[K], Awaitable[float | None]]) -> None:
         begun = self._clock()
@@ -137,6 +157,8 @@ class WorkQueue(Generic[K]):
                 self.wake(key, after=again)
         finally:
             self._running.discard(key)
+            if key in self._due:
+                self._line_up(key)
             self.last_progress = self._clock()
             self._poke.set()
 

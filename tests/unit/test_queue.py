@@ -3,6 +3,7 @@
 import asyncio
 import itertools
 import random
+import time
 from collections.abc import Awaitable, Callable
 
 import pytest
@@ -108,6 +109,25 @@ def test_an_earlier_wake_wins_over_a_later_one() -> None:
         assert times == [pytest.approx(start + 2)]
 
     play(look, story)
+
+
+def test_whoever_waits_longest_is_first() -> None:
+    looks: list[str] = []
+
+    async def look(key: str) -> None:
+        looks.append(key)
+        await asyncio.sleep(5)
+
+    async def story(queue: WorkQueue[str]) -> None:
+        queue.wake("busy")
+        await asyncio.sleep(1)
+        for key, after in {"third": 3, "first": 1, "busy": 0.5, "second": 2}.items():
+            queue.wake(key, after=after)
+        queue.wake("third", after=0.1)
+        await asyncio.sleep(60)
+
+    play(look, story, concurrency=1)
+    assert looks == ["busy", "third", "busy", "first", "second"]
 
 
 def test_a_look_may_ask_for_another_later() -> None:
@@ -235,6 +255,25 @@ def test_each_look_is_told_with_how_long_it_took_and_how_it_ended() -> None:
     finally:
         loop.close()
     assert ended == [(3, True), (3, False), (3, False)]
+
+
+def test_of_very_many_keys_each_is_looked_at_once_and_soon() -> None:
+    looks: list[str] = []
+    many = [str(number) for number in range(20_000)]
+
+    async def look(key: str) -> None:
+        looks.append(key)
+
+    async def story(queue: WorkQueue[str]) -> None:
+        for key in many:
+            queue.wake(key)
+        await asyncio.sleep(1)
+
+    begun = time.process_time()
+    play(look, story)
+    assert looks == many
+    # With a scan of all that waits at each pick, minutes.
+    assert time.process_time() - begun < 20
 
 
 def test_what_fails_for_weeks_is_still_tried_again() -> None:
