@@ -13,7 +13,7 @@ from typing import Any, Final
 
 import kopf
 
-from workshopdemo import handlers, names, story
+from workshopdemo import handlers, names, rollcall, story
 from workshopdemo.addressbook import AddressBook
 from workshopdemo.agents import Agents
 from workshopdemo.aggregator import Aggregator
@@ -167,10 +167,18 @@ class _Operator:
                 tasks.create_task(self._census.run()),
             ]
             if await _await_kind(cluster):
+                background.append(tasks.create_task(self._open()))
                 await _run_kopf(settings, self._cache, self._watches, self._queue)
                 await self._post.finish()
             for task in background:
                 task.cancel()
+
+    async def _open(self) -> None:
+        """Begin to look at demos when the watches have told of all that there is."""
+        await rollcall.await_all(self._cluster, self._watches)
+        self._cache.is_complete = True
+        for key in self._cache.demos():
+            self._queue.wake(key)
 
     async def close(self) -> None:
         """Let go of connections and threads, and answer no probes any more."""
@@ -417,6 +425,8 @@ def _kopf_settings() -> kopf.OperatorSettings:
     settings.watching.inactivity_timeout = SILENCE
     settings.watching.chunk_size = 500
     settings.posting.enabled = False
+    # A worker keeps the last event of its object, whole, until it has been idle for so long.
+    settings.queueing.idle_timeout = 0.2
     for resource, labels, fields, _ in WATCHED.values():
         if labels:
             settings.watching.label_selectors[resource] = labels

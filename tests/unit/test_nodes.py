@@ -34,40 +34,38 @@ class Wakes(WorkQueue[DemoKey]):
 
 
 class Watch:
-    """kopf's side of the handlers: an event goes to the index first, then to the event handler."""
+    """kopf's side of the handlers, when all that there is has been told of."""
 
-    def __init__(self) -> None:
+    def __init__(self, *, is_complete: bool = True) -> None:
         self.cache = Cache()
+        self.cache.is_complete = is_complete
         self.queue = Wakes()
         self.gone = asyncio.Event()
         registry = kopf.OperatorRegistry()
         self.watches = Watches((), lambda: 0.0)
         handlers.register(registry, self.cache, self.watches, self.queue, self.gone)
-        self.index = {
-            str(one.id): _awaited(one.fn) for one in registry._indexing.get_all_handlers()
-        }
+        # An index would make a start take time with the square of what there is.
+        assert not list(registry._indexing.get_all_handlers())
         self.events = {
             str(one.id): _awaited(one.fn) for one in registry._watching.get_all_handlers()
         }
 
-    def tell(self, what: str, index: str, kind: str | None, body: dict[str, Any]) -> list[DemoKey]:
+    def tell(self, what: str, kind: str | None, body: dict[str, Any]) -> list[DemoKey]:
         """Tell of an object as a watch does; gives who is woken. Type None is of the first list."""
         self.queue.woken = []
 
         async def deliver() -> None:
             told: Any = {"body": body, "meta": _Meta(body["metadata"]), "type": kind}
-            if kind != "DELETED":
-                await self.index[index](**told)
             await self.events[what](**told)
 
         asyncio.run(deliver())
         return self.queue.woken
 
     def node(self, body: dict[str, Any], kind: str | None = "MODIFIED") -> list[DemoKey]:
-        return self.tell("wake-by-node", "nodes", kind, body)
+        return self.tell("nodes", kind, body)
 
     def demo(self, body: dict[str, Any], kind: str | None = "MODIFIED") -> list[DemoKey]:
-        return self.tell("wake-demo", "demos", kind, body)
+        return self.tell("demos", kind, body)
 
 
 def _awaited(handler: Any) -> Callable[..., Awaitable[None]]:
@@ -133,10 +131,13 @@ def test_a_node_that_comes_or_goes_is_news(watch: Watch) -> None:
     assert watch.node(node_body("worker-2"), "ADDED") == [WITH], "and when it comes again"
 
 
-def test_before_everything_is_listed_nobody_is_woken() -> None:
-    watch = Watch()
-    watch.cache.put_demo(demo_body(log_shipping={}, name="with-logs"))
+def test_before_everything_is_told_nobody_is_woken_and_all_is_remembered() -> None:
+    watch = Watch(is_complete=False)
+    assert watch.demo(demo_body(log_shipping={}, name="with-logs"), None) == []
     assert watch.node(node_body("worker-1"), None) == []
+    assert watch.tell("children-Pod", None, part_body("log-shipper", "worker-1")) == []
+    assert (watch.cache.demos().keys(), len(watch.cache.nodes())) == ({WITH}, 1)
+    assert watch.cache.all_children("Pod")
 
 
 def test_a_demo_that_ships_logs_no_more_is_not_woken(watch: Watch) -> None:
@@ -149,15 +150,15 @@ def test_a_demo_that_ships_logs_no_more_is_not_woken(watch: Watch) -> None:
 def test_a_pod_of_log_shipping_wakes_its_demo_alone(watch: Watch) -> None:
     body = part_body("log-shipper", "worker-1")
     body["metadata"]["labels"]["workshopdemo.dev/demo"] = "with-logs"
-    assert watch.tell("wake-by-Pod", "children-Pod", "ADDED", body) == [WITH]
+    assert watch.tell("children-Pod", "ADDED", body) == [WITH]
 
 
 @pytest.mark.parametrize("kind", CHILD_KINDS)
 def test_every_kind_of_child_is_remembered_and_forgotten(watch: Watch, kind: str) -> None:
     body = part_body("log-shipper", "worker-1")
-    assert watch.tell(f"wake-by-{kind}", f"children-{kind}", "ADDED", body)
+    assert watch.tell(f"children-{kind}", "ADDED", body)
     assert len(watch.cache.children("demo-uid-1", kind)) == 1
-    assert watch.tell(f"wake-by-{kind}", f"children-{kind}", "DELETED", body)
+    assert watch.tell(f"children-{kind}", "DELETED", body)
     assert watch.cache.children("demo-uid-1", kind) == []
 
 
@@ -195,17 +196,14 @@ def test_a_demo_with_agents_is_woken_too(watch: Watch) -> None:
     assert set(watch.node(news)) == {WITH, DemoKey("workshop", "with-agents")}
 
 
-WORDS = {
-    "workshopdemos": ("wake-demo", "demos"),
-    "nodes": ("wake-by-node", "nodes"),
-    "customresourcedefinitions": ("kind", "kinds"),
-} | {
-    resource.plural: (f"wake-by-{kind}", f"children-{kind}")
-    for kind, resource in CHILD_KINDS.items()
-}
+HANDLERS = {
+    "workshopdemos": "demos",
+    "nodes": "nodes",
+    "customresourcedefinitions": "kind",
+} | {resource.plural: f"children-{kind}" for kind, resource in CHILD_KINDS.items()}
 
 
-@pytest.mark.parametrize("plural", WORDS)
+@pytest.mark.parametrize("plural", HANDLERS)
 def test_what_a_watch_tells_is_noted_as_its_word(plural: str) -> None:
     watch = Watch()
     body = {"nodes": node_body("worker-1"), "workshopdemos": demo_body(CI)}.get(
@@ -216,9 +214,9 @@ def test_what_a_watch_tells_is_noted_as_its_word(plural: str) -> None:
     def told() -> dict[str, set[str]]:
         return {one.plural: one.uids() for one in watch.watches if one.uids()}
 
-    watch.tell(*WORDS[plural], "ADDED", body)
+    watch.tell(HANDLERS[plural], "ADDED", body)
     assert told() == {plural: {uid}}
-    watch.tell(*WORDS[plural], "DELETED", body)
+    watch.tell(HANDLERS[plural], "DELETED", body)
     assert told() == {}
 
 
@@ -227,16 +225,16 @@ def test_what_nobody_can_make_sense_of_was_told_all_the_same(watch: Watch) -> No
     body = part_body("log-shipper", "worker-1")
     del body["metadata"]["labels"]["workshopdemo.dev/demo"]
     with pytest.raises(KeyError):
-        watch.tell("wake-by-Pod", "children-Pod", "ADDED", body)
+        watch.tell("children-Pod", "ADDED", body)
     (pods,) = (one for one in watch.watches if one.plural == "pods")
     assert pods.uids() == {body["metadata"]["uid"]}
 
 
 def test_a_kind_that_goes_is_noticed_and_no_other(watch: Watch) -> None:
     body = {"metadata": {"name": CRD_NAME, "uid": "crd", "resourceVersion": "1"}}
-    watch.tell("kind", "kinds", None, body)
+    watch.tell("kind", None, body)
     assert not watch.gone.is_set()
-    watch.tell("kind", "kinds", "DELETED", body | {"metadata": body["metadata"] | {"name": "x"}})
+    watch.tell("kind", "DELETED", body | {"metadata": body["metadata"] | {"name": "x"}})
     assert not watch.gone.is_set()
-    watch.tell("kind", "kinds", "DELETED", body)
+    watch.tell("kind", "DELETED", body)
     assert watch.gone.is_set()

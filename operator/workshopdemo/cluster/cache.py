@@ -31,7 +31,7 @@ class Cache:
         self._buried: dict[str, dict[str, Child]] = defaultdict(dict)
         self._nodes: dict[str, Node] = {}
         self.is_complete = False
-        """Whether every kind has been listed once: before that, missing means nothing."""
+        """Whether the watches have told of all there is: before that, missing means nothing."""
 
     def put_demo(self, body: Mapping[str, Any]) -> None:
         """Remember a demo, unless something newer is known of it."""
