@@ -119,6 +119,11 @@ def alertmanager() -> oci.Image:
     return replace(image, user="65534")
 
 
+def kwok() -> oci.Image:
+    """Plays nodes that do not exist."""
+    return _program("kwok", tools.program("kwok"), "usr/local/bin/kwok")
+
+
 def _program(name: str, program: Path, installed_as: str) -> oci.Image:
     """A static program in an otherwise empty image, at the official image's path."""
 
@@ -150,6 +155,7 @@ RECIPES = {
     "collector": Recipe(collector, tools.COLLECTOR.key),
     "aggregator": Recipe(aggregator, lambda: PINS.versions["victoria-logs"]),
     "alertmanager": Recipe(alertmanager, lambda: PINS.versions["alertmanager"]),
+    "kwok": Recipe(kwok, lambda: PINS.versions["kwok"]),
     "postgres": Recipe(postgres, POSTGRES.key),
     "python": Recipe(python, PYTHON.key),
 }
