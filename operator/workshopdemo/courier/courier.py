@@ -78,7 +78,9 @@ class Courier:
             now=now,
             rng=rng,
         )
-        self._lines: dict[LineKey, Line] = {}
+        self._lines: dict[str, dict[str, Line]] = {}
+        """By UID of the demo and name of the target."""
+
         self._paces: dict[str, Pace] = {}
 
     def offer(
@@ -95,7 +97,7 @@ class Courier:
         wanted: set[str] = set()
         for letter in letters:
             wanted.add(letter.id)
-            line = self._lines[LineKey(uid, letter.target.name)]
+            line = self._lines[uid][letter.target.name]
             if letter.id not in line.parcels:
                 now = self._clock()
                 line.parcels[letter.id] = Parcel(letter, now, now, letter.delivery)
@@ -128,7 +130,7 @@ class Courier:
 
     async def serve(self, key: LineKey) -> float | None:
         """Try what is due on a line; gives the seconds until something is due again."""
-        line = self._lines.get(key)
+        line = self._line(key)
         if line is None:
             return None
         now = self._clock()
@@ -147,19 +149,29 @@ class Courier:
     def _wait(self, line: Line) -> float | None:
         """Seconds until something is due on a line; forgets one that nothing is left of."""
         if not line.parcels and not line.alerts.moments() and not line.is_wanted:
-            self._lines.pop(line.key, None)
+            self._drop(line)
         return line.wait(self._clock())
 
     def _lines_of(self, uid: str) -> list[Line]:
-        return [line for key, line in self._lines.items() if key.demo_uid == uid]
+        return list(self._lines.get(uid, {}).values())
+
+    def _line(self, key: LineKey) -> Line | None:
+        return self._lines.get(key.demo_uid, {}).get(key.target)
+
+    def _drop(self, line: Line) -> None:
+        lines = self._lines.get(line.key.demo_uid, {})
+        lines.pop(line.key.target, None)
+        if not lines:
+            self._lines.pop(line.key.demo_uid, None)
 
     def _update(
         self, demo: DemoKey, uid: str, target: Target, alerts: Mapping[str, Message]
     ) -> None:
         key = LineKey(uid, target.name)
-        line = self._lines.get(key)
+        line = self._line(key)
         if line is None:
-            line = self._lines[key] = Line(demo, uid, target)
+            line = Line(demo, uid, target)
+            self._lines.setdefault(uid, {})[target.name] = line
         line.is_wanted = True
         if line.target != target:
             # Whatever was wrong may be right now.
@@ -177,7 +189,7 @@ class Courier:
             if line.alerts.offer({}, self._clock()) or line.alerts.moments():
                 self._queue.wake(line.key)
             else:
-                self._lines.pop(line.key, None)
+                self._drop(line)
 
     def _make_due(self, line: Line) -> None:
         for parcel in line.parcels.values():
