@@ -41,7 +41,7 @@ def main() -> int:
         for number in range(1, arguments.times + 1):
             for image in images:
                 _install(dataclasses.replace(stage, image=image), fresh=len(images) > 1)
-                ground = Ground.on(stage, arguments.scale)
+                ground = Ground.on(stage, arguments.scale, arguments.demos)
                 for name in arguments.scene or known:
                     _play(known[name], name, ground, report, number=number, image=image)
                     _write(arguments.json, report)
@@ -93,6 +93,9 @@ def _arguments(known: Sequence[str]) -> argparse.Namespace:
     )
     parser.add_argument("--name", default="workshop-bench", help="of the cluster")
     parser.add_argument("--scale", type=float, default=1.0, help="of the scenes, to try them out")
+    parser.add_argument(
+        "--demos", type=int, default=800, help="of scene scale, in the end; default: %(default)s"
+    )
     parser.add_argument("--json", type=Path, default=ROOT / "dist" / "bench.json", metavar="FILE")
     return parser.parse_args()
 

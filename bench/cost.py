@@ -54,8 +54,7 @@ def between(
     world: World, before: Usage, now: Usage, *, writes_aim: float | None = None
 ) -> list[Figure]:
     """What it took in that time."""
-    requests = _requests(world, before.at, now.at)
-    writes = sum(count for name, count in requests.items() if name.split()[0] in _WRITES)
+    asked = requests(world, before.at, now.at)
     seconds = now.at - before.at
     cpu = now.cpu_seconds - before.cpu_seconds
     return [
@@ -63,12 +62,17 @@ def between(
         Figure("CPU, of one core", round(cpu / seconds * 100, 1), "%"),
         Figure("memory (RSS)", round(now.rss_mib), "MiB"),
         Figure("memory (RSS), peak since its start", round(now.peak_rss_mib), "MiB"),
-        Figure("API writes", writes, aim=writes_aim),
-        *(Figure(f"  {name}", count) for name, count in requests.most_common()),
+        Figure("API writes", writes(asked), aim=writes_aim),
+        *(Figure(f"  {name}", count) for name, count in asked.most_common()),
     ]
 
 
-def _requests(world: World, begin: float, end: float) -> Counter[str]:
+def writes(requests: Counter[str]) -> int:
+    """How many of the requests change something."""
+    return sum(count for name, count in requests.items() if name.split()[0] in _WRITES)
+
+
+def requests(world: World, begin: float, end: float) -> Counter[str]:
     """How many requests the operator made in that time, by verb and resource."""
     found: Counter[str] = Counter()
     for event in world.requests():

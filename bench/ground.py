@@ -7,11 +7,15 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 
+import yaml
 from kubernetes.client import ApiClient
 from stage import Stage
 from world import GROUP, QUICK, VERSION, World, wait_for
 
 import post
+from support import ROOT
+
+_BOOKSHOP = ROOT / "deploy" / "demos" / "bookshop.yaml"
 
 _SETTLE = 5.0
 """Seconds for the machine to come to rest."""
@@ -26,10 +30,13 @@ class Ground:
     scale: float = 1.0
     """Share of the usual size of each scene: for those who try out a scene."""
 
+    demos: int = 0
+    """How many there are in the end where a class grows."""
+
     @staticmethod
-    def on(stage: Stage, scale: float) -> "Ground":
+    def on(stage: Stage, scale: float, demos: int) -> "Ground":
         """On a cluster that is up."""
-        return Ground(stage, stage.client(), scale)
+        return Ground(stage, stage.client(), scale, demos)
 
     def scaled(self, count: int) -> int:
         """So many, or fewer where all is smaller."""
@@ -66,6 +73,15 @@ def apply(world: World, name: str, jobs: Sequence[dict[str, Any]]) -> None:
             "spec": {"jobs": list(jobs), "notifications": {"targets": [post.TARGET]}},
         }
     )
+
+
+def bookshop(namespace: str) -> dict[str, Any]:
+    """The demo with everything, for that namespace."""
+    (demo,) = (
+        one for one in yaml.safe_load_all(_BOOKSHOP.read_text()) if one["kind"] == "WorkshopDemo"
+    )
+    demo["metadata"]["namespace"] = namespace
+    return dict(demo)
 
 
 def _exists(world: World) -> bool:

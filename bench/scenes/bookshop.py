@@ -6,19 +6,16 @@ import time
 from collections.abc import Callable
 from typing import Any
 
-import yaml
 from world import GROUP, PLURAL, SYSTEM, VERSION, World, wait_for
 
 from figures import Figure
-from ground import Ground
-from support import ROOT
+from ground import Ground, bookshop
 from workshopdemo.model import parse
 from workshopdemo.plan import PASSWORDS, build
 from workshopdemo.settings import Settings, load
 
 TITLE = "the whole bookshop from nothing to Ready, and kubectl apply of the same manifests"
 
-_DEMO = ROOT / "deploy" / "demos" / "bookshop.yaml"
 _AIM = 1.10
 _DEADLINE = 300.0
 
@@ -43,16 +40,8 @@ def _timed(world: World, make: Callable[[World], None], is_done: Callable[[World
     return time.monotonic() - began
 
 
-def _demo(world: World) -> dict[str, Any]:
-    (demo,) = (
-        one for one in yaml.safe_load_all(_DEMO.read_text()) if one["kind"] == "WorkshopDemo"
-    )
-    demo["metadata"]["namespace"] = world.namespace
-    return dict(demo)
-
-
 def _apply_demo(world: World) -> None:
-    world.apply_manifest(_demo(world))
+    world.apply_manifest(bookshop(world.namespace))
 
 
 def _is_ready(world: World) -> bool:
@@ -63,7 +52,7 @@ def _apply_children(world: World) -> None:
     """What the operator would make, as one file for kubectl."""
     # The API server fills in the defaults, and keeps nothing.
     asked: Any = world.custom.create_namespaced_custom_object(
-        GROUP, VERSION, world.namespace, PLURAL, _demo(world), dry_run="All"
+        GROUP, VERSION, world.namespace, PLURAL, bookshop(world.namespace), dry_run="All"
     )
     plan = build(parse(asked), _settings(world), {})
     manifests = [intent.manifest for intent in plan.intents]
@@ -93,7 +82,7 @@ def _is_all_there(world: World) -> bool:
         nodes = one["status"]["desiredNumberScheduled"]
         assert nodes > 0, one["metadata"]
         assert one["status"]["numberReady"] == nodes, one["metadata"]
-    each = int(_demo(world)["spec"]["logShipping"]["emitter"]["lines"])
+    each = int(bookshop(world.namespace)["spec"]["logShipping"]["emitter"]["lines"])
     return _lines(world) >= nodes * each
 
 

@@ -103,6 +103,13 @@ def prepare(
     return stage
 
 
+def load_images(name: str, *images: str) -> list[str]:
+    """Have more images on the nodes, by their names in deploy/kind; gives their refs."""
+    refs = _deploy_kind("images", *images)
+    _deploy_kind("load", "--name", name, *refs)
+    return refs
+
+
 def _tool(name: str) -> str:
     return _deploy_kind("tool", name)[-1]
 
