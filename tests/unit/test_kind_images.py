@@ -28,8 +28,8 @@ def test_every_pinned_image_can_be_built() -> None:
     assert images.RECIPES.keys() == pins.PINS.images.keys() - {"node"}
 
 
-def test_what_only_tests_run_is_built_for_nobody_else() -> None:
-    assert set(images.DEMO_IMAGES) == images.RECIPES.keys() - {"alertmanager", "python"}
+def test_what_only_tests_and_the_bench_run_is_built_for_nobody_else() -> None:
+    assert set(images.DEMO_IMAGES) == images.RECIPES.keys() - {"alertmanager", "kwok", "python"}
 
 
 @pytest.mark.usefixtures("_nothing_is_compiled")

@@ -169,11 +169,9 @@ def test_what_only_one_of_our_labels_is_on_is_nobody_s_child() -> None:
     handlers.register(registry, Cache(), watches, Wakes(), asyncio.Event())
     selected = app._kopf_settings().watching.label_selectors
     children = [
-        one
-        for one in (*registry._indexing.get_all_handlers(), *registry._watching.get_all_handlers())
-        if str(one.id).startswith(("children-", "wake-by-")) and str(one.id) != "wake-by-node"
+        one for one in registry._watching.get_all_handlers() if str(one.id).startswith("children-")
     ]
-    assert len(children) == 2 * len(CHILD_KINDS)
+    assert len(children) == len(CHILD_KINDS)
     for one in children:
         assert one.labels == dict.fromkeys(names.CHILD_LABELS, kopf.PRESENT)
     assert {selected[resource] for resource in CHILD_KINDS.values()} == {
