@@ -161,13 +161,14 @@ class _Operator:
                     self._queue.run(self._reconciler.reconcile, settings.concurrency)
                 ),
                 tasks.create_task(self._telling.run(self._reconciler.tell, _TELLING)),
-                tasks.create_task(self._watchdog.run()),
                 tasks.create_task(_watch_access(cluster, settings, self._problems)),
                 tasks.create_task(self._post.run()),
                 tasks.create_task(self._census.run()),
             ]
             if await _await_kind(cluster):
                 background.append(tasks.create_task(self._open()))
+                # Before there are watches, none is dead: a new start would wait for the kind too.
+                background.append(tasks.create_task(self._watchdog.run()))
                 await _run_kopf(settings, self._cache, self._watches, self._queue)
                 await self._post.finish()
             for task in background:

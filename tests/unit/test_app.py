@@ -1,12 +1,17 @@
-"""How kopf is set up."""
+"""How kopf is set up, and when the watches are looked after."""
 
+import asyncio
 import itertools
 from typing import Any
 
 import kopf
 import pytest
 
+from logshipping import node_body
+from support import SETTINGS, FakeCluster, FakeTimeLoop
+from workshopdemo import app
 from workshopdemo.app import _kopf_settings
+from workshopdemo.cluster import Cache
 from workshopdemo.facts import WATCHED, Watched
 from workshopdemo.watchdog import PATIENCE
 
@@ -36,3 +41,40 @@ def test_kopf_keeps_no_state_of_objects_and_copies_none() -> None:
     persistence.diffbase_storage.store(body=body, patch=patch, essence=essence)
     persistence.progress_storage.touch(body=body, patch=patch, value="now")
     assert not patch
+
+
+@pytest.mark.parametrize("is_there", [False, True])
+def test_watches_that_tell_nothing_are_dead_only_where_the_kind_is_there(
+    monkeypatch: pytest.MonkeyPatch, is_there: bool
+) -> None:
+    """Who waits for its CustomResourceDefinition watches nothing, and no new start helps."""
+    cluster = FakeCluster(Cache())
+    cluster.objects["Node", "", "worker"] = node_body("worker")
+    monkeypatch.setattr(app, "ApiServer", lambda _: cluster)
+
+    async def await_kind(_: Any) -> bool:
+        await asyncio.sleep(0 if is_there else 10_000)
+        return is_there
+
+    async def blind(*_: Any) -> None:
+        await asyncio.sleep(10_000)
+
+    monkeypatch.setattr(app, "_await_kind", await_kind)
+    monkeypatch.setattr(app, "_run_kopf", blind)
+
+    async def story() -> list[str]:
+        operator = app._Operator(SETTINGS)
+        running = asyncio.create_task(operator.run())
+        await asyncio.sleep(3600)
+        found = operator._ailments()
+        running.cancel()
+        await asyncio.gather(running, return_exceptions=True)
+        await operator._post.close()
+        return found
+
+    loop = FakeTimeLoop()
+    try:
+        found = loop.run_until_complete(story())
+    finally:
+        loop.close()
+    assert ["nodes" in sentence for sentence in found] == [True] * is_there
