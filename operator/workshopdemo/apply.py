@@ -15,6 +15,7 @@ from workshopdemo.plan import (
     MEMBER_COMPONENTS,
     PASSWORDS,
     Intent,
+    is_of_this_version,
     left_over_claims,
     needs_apply,
     prepared,
@@ -152,7 +153,7 @@ class Applier:
             existing = [
                 child.name
                 for child in self._cache.children(demo.uid, kind)
-                if not _is_members_claim(child)
+                if not _is_members_claim(child) and is_of_this_version(child.labels)
             ]
             doomed |= {(kind, name) for name in superfluous(plan, kind, existing)}
         doomed |= {("PersistentVolumeClaim", name) for name in self._left_over_claims(look)}

@@ -11,7 +11,14 @@ from lightkube import codecs
 
 from support import ROOT, SETTINGS, demo_body
 from workshopdemo.model import parse
-from workshopdemo.plan import Intent, build, needs_apply, prepared, superfluous_jobs
+from workshopdemo.plan import (
+    Intent,
+    build,
+    is_of_this_version,
+    needs_apply,
+    prepared,
+    superfluous_jobs,
+)
 from workshopdemo.settings import Settings
 
 GOLDEN = ROOT / "tests" / "unit" / "golden"
@@ -247,3 +254,16 @@ def test_pruning_keeps_the_planned_and_the_newest_ended(
     kept = [job for job in jobs if job[1] not in doomed]
     assert all(entry == "a" and ended for entry, _, _, ended in kept)
     assert len(kept) <= 2
+
+
+@pytest.mark.parametrize("scenario", ["Diary", "Postgres"])
+def test_all_that_is_planned_can_be_pruned_when_its_section_goes(scenario: str) -> None:
+    body = demo_body(
+        {"name": "migrate", "scenario": "DatabaseMigration"},
+        cron_jobs=[{"name": "report", "scenario": "NightlyReport", "schedule": "0 2 * * *"}],
+        log_shipping={},
+        service_discovery={},
+        stateful_set={"scenario": scenario},
+    )
+    for intent in build(parse(body), SETTINGS, {}).intents:
+        assert is_of_this_version(intent.manifest["metadata"]["labels"]), intent.name

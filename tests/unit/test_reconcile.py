@@ -139,6 +139,19 @@ def test_an_entry_that_goes_takes_its_jobs_with_it(world: World) -> None:
     assert [job["name"] for job in world.cluster.status(key)["jobs"]] == ["ci"]
 
 
+def test_what_a_newer_version_made_is_left_alone_after_a_rollback(world: World) -> None:
+    key = world.cluster.add_demo(demo_body(CI))
+    world.settle(key)
+    metadata = world.cluster.job("ci")["metadata"]
+    for name, component in (("shop-queue", "queue"), ("shop-diary", "diary")):
+        labels = metadata["labels"] | {"workshopdemo.dev/component": component}
+        unlike = {"name": name, "uid": name, "labels": labels}
+        world.cluster.put("StatefulSet", {"metadata": metadata | unlike, "spec": {}, "status": {}})
+    world.settle(key)
+    left = [one["metadata"]["name"] for one in world.cluster.all_of("StatefulSet")]
+    assert left == ["shop-queue"], "what this version knows goes with its section"
+
+
 def test_a_second_run_keeps_the_first_ones_log(world: World) -> None:
     key = world.cluster.add_demo(demo_body(DOOMED))
     world.settle(key)

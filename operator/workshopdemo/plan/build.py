@@ -11,9 +11,12 @@ from workshopdemo.model import CronJob, JobStatus, WorkshopDemo
 from workshopdemo.names import StatefulSetNames
 from workshopdemo.plan.cronjob import build_cron_job, build_manual_run, check, cron_job_name
 from workshopdemo.plan.database import credentials, database_access
-from workshopdemo.plan.discovery import build_service_discovery, node_agent_name
+from workshopdemo.plan.discovery import NODE_AGENT, build_service_discovery, node_agent_name
 from workshopdemo.plan.job import build_job, job_name
 from workshopdemo.plan.logshipping import (
+    AGGREGATOR,
+    EMITTER,
+    SHIPPER,
     LogShippingNames,
     build_log_shipping,
     log_shipping_names,
@@ -21,6 +24,7 @@ from workshopdemo.plan.logshipping import (
 from workshopdemo.plan.meta import Manifest
 from workshopdemo.plan.pod import needs_volume
 from workshopdemo.plan.statefulset import (
+    MEMBER_COMPONENTS,
     build_stateful_set,
     stateful_set_names,
 )
@@ -46,6 +50,8 @@ IMMUTABLE_STATEFUL_SET: Final = frozenset(
 """Likewise of StatefulSet.spec, of those in plans (apps/v1, ValidateStatefulSetUpdate)."""
 
 _IMMUTABLE: Final = {"Job": IMMUTABLE, "StatefulSet": IMMUTABLE_STATEFUL_SET}
+
+_COMPONENTS: Final = frozenset({AGGREGATOR, EMITTER, NODE_AGENT, SHIPPER, *MEMBER_COMPONENTS})
 
 
 @dataclass(frozen=True)
@@ -208,6 +214,15 @@ def went_by_ttl(intent: Intent) -> bool:
     what the user asked for.
     """
     return "ttlSecondsAfterFinished" in intent.content.get("spec", {})
+
+
+def is_of_this_version(labels: Mapping[str, str]) -> bool:
+    """Whether this version may have made an object with these labels.
+
+    One of a component that it does not know is a newer version's, from before a rollback: its
+    section still stands in the demo, so it is not superfluous.
+    """
+    return labels.get(names.COMPONENT_LABEL) in (None, *_COMPONENTS)
 
 
 def superfluous_jobs(plan: Plan, jobs: Iterable[tuple[str, str, str, bool]]) -> list[str]:
