@@ -156,22 +156,29 @@ class _Operator:
         async with asyncio.TaskGroup() as tasks:
             # If one of these fails, the group stops the others and the process ends: Kubernetes
             # starts it again, which is better than to go on without it.
-            background = [
+            looking = [
                 tasks.create_task(
                     self._queue.run(self._reconciler.reconcile, settings.concurrency)
                 ),
                 tasks.create_task(self._telling.run(self._reconciler.tell, _TELLING)),
+            ]
+            others = [
                 tasks.create_task(_watch_access(cluster, settings, self._problems)),
                 tasks.create_task(self._post.run()),
                 tasks.create_task(self._census.run()),
             ]
             if await _await_kind(cluster):
-                background.append(tasks.create_task(self._open()))
                 # Before there are watches, none is dead: a new start would wait for the kind too.
-                background.append(tasks.create_task(self._watchdog.run()))
+                looking += [
+                    tasks.create_task(self._open()),
+                    tasks.create_task(self._watchdog.run()),
+                ]
                 await _run_kopf(settings, self._cache, self._watches, self._queue)
+                # No watch tells them any more what has changed, and the next operator may be there.
+                for task in looking:
+                    task.cancel()
                 await self._post.finish()
-            for task in background:
+            for task in (*looking, *others):
                 task.cancel()
 
     async def _open(self) -> None:
