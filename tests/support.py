@@ -19,6 +19,9 @@ from workshopdemo.names import DemoKey
 from workshopdemo.settings import Settings
 
 ROOT = Path(__file__).parent.parent
+PREVIOUS = ROOT / "tests" / "previous"
+"""The release before, and what it left in a cluster."""
+
 CRD = yaml.safe_load((ROOT / "crds" / "workshopdemos.workshopdemo.dev.yaml").read_text())
 SCHEMA = CRD["spec"]["versions"][0]["schema"]["openAPIV3Schema"]
 SETTINGS = Settings(
