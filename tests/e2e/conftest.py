@@ -101,6 +101,7 @@ _ORDER = (
     "test_metrics.py",
     "test_operator.py",
     "test_rights.py",
+    "test_lifecycle_disruptive.py",
     "test_logs_disruptive.py",
     "test_notifications_disruptive.py",
 )

@@ -1,4 +1,4 @@
-"""The chart's receiver in the cluster, and what it says it has taken: the count that counts."""
+"""A receiver in the cluster, and what it says it has taken: the count that counts."""
 
 import json
 import re
@@ -53,18 +53,21 @@ class Letter:
 
 
 class Inbox:
-    """The inbox, as far as one namespace's demos are concerned."""
+    """An inbox, as far as one namespace's demos are concerned; the chart's if no other is named."""
 
-    def __init__(self, api: ApiClient, system: str, namespace: str) -> None:
+    def __init__(
+        self, api: ApiClient, system: str, namespace: str, service: str = SERVICE, port: int = 80
+    ) -> None:
         self._api = api
-        self._root = f"/api/v1/namespaces/{system}/services/http:{SERVICE}:80/proxy"
+        self._root = f"/api/v1/namespaces/{system}/services/http:{service}:{port}/proxy"
         self._namespace = namespace
-        self.host = f"{SERVICE}.{system}.svc"
-        """Its name in the cluster; its port is 80."""
+        self._port = port
+        self.host = f"{service}.{system}.svc"
+        """Its name in the cluster."""
 
     def url(self, dialect: str, demo: str, target: str) -> str:
         """Where one could post to it, as if it were any receiver."""
-        return f"http://{self.host}:80/{dialect}/{self._namespace}/{demo}/{target}"
+        return f"http://{self.host}:{self._port}/{dialect}/{self._namespace}/{demo}/{target}"
 
     def messages(self, **names: str) -> list[dict[str, Any]]:
         """Messages in full, the oldest first."""

@@ -135,6 +135,12 @@ class Chart:
         assert done.returncode == 0, done.stderr
         return [one for one in yaml.safe_load_all(done.stdout) if one]
 
+    def rollback(self, namespace: str = SYSTEM) -> None:
+        """Back to the revision before, and wait until the operator is ready."""
+        self._run(
+            *("rollback", "workshop-demo", "--namespace", namespace, "--wait", "--timeout", "120s")
+        )
+
     def _run(self, *arguments: str) -> None:
         access = ("--kubeconfig", self.kubeconfig, "--kube-context", self.context)
         done = subprocess.run(
