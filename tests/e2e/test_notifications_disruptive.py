@@ -102,6 +102,11 @@ def check_repeats(letters: list[Letter], ends: Mapping[str, str], crashes: int) 
     return sum(again)
 
 
+def check_no_log_is_missing(world: World, demo: str) -> None:
+    for number in range(EACH):
+        world.wait_for_log(f"j{number}", "over", demo)
+
+
 @contextmanager
 def witness(world: World) -> Iterator[dict[str, str]]:
     """How Jobs end meanwhile, though they may be removed at once."""
@@ -176,8 +181,8 @@ def test_runs_that_end_while_the_operator_is_down_are_told_once(world: World) ->
     assert unseen
 
 
-def test_operators_killed_again_and_again_and_two_at_once_lose_no_message(world: World) -> None:
-    """Each is killed after three seconds, while Jobs end, and at last there are two by mistake.
+def test_operators_killed_again_and_again_and_two_at_once_lose_nothing(world: World) -> None:
+    """Some are killed while they make Jobs, some while Jobs end, and at last there are two.
 
     One demo's receiver is so slow that each time something is being sent. From an operator in
     another Pod this is taken over after a minute only, as it might be alive still; which of the two
@@ -186,6 +191,9 @@ def test_operators_killed_again_and_again_and_two_at_once_lose_no_message(world:
     first, later = DEMOS[:6], DEMOS[6:8]
     world.inbox.fails(demo=first[0], delay=2)
     end = load(world, first, seconds=25)
+    for _ in range(3):
+        time.sleep(2)
+        world.kill_operator()
     wait_for("the end is near", lambda: time.time() > end - 4)
     crashes = 5
     for crash in range(crashes):
@@ -201,6 +209,12 @@ def test_operators_killed_again_and_again_and_two_at_once_lose_no_message(world:
         letters = wait_for_letters(world, first, ends, end)
         assert world.restarts() == [0, 0], "both lived all the time"
     assert check_repeats(letters, ends, crashes) > 0, "something was taken over"
+    assert len(world.jobs()) == (len(first) + len(later)) * EACH
+    for demo in (*first, *later):
+        world.wait_for_phase("Ready", demo)
+        check_no_log_is_missing(world, demo)
+        jobs = world.status(demo)["jobs"]
+        assert all("history" not in job for job in jobs), "nothing ran twice"
 
 
 def test_an_api_server_that_restarts_in_the_middle_costs_no_message(world: World) -> None:

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 from kubernetes.client import DiscoveryV1Api, RbacAuthorizationV1Api
-from world import GROUP, SYSTEM, VERSION, Chart, World, wait_for
+from world import GROUP, QUICK, SYSTEM, VERSION, Chart, World, wait_for
 
 AGENT = "workshopdemo.dev/component=node-agent"
 SECONDS = 30.0
@@ -275,19 +275,28 @@ def test_roles_in_one_namespace_suffice(world: World, chart: Chart) -> None:
 
 
 @pytest.mark.disruptive
-def test_agents_survive_an_api_server_that_starts_anew(world: World) -> None:
+def test_operator_and_agents_outlive_a_lost_api_server(world: World) -> None:
     apply(world)
     world.wait_for_phase("Ready")
+    world.apply(QUICK | {"command": ["sh", "-c", "sleep 30; echo meanwhile"]}, name="other")
+    wait_for("its Pod", lambda: world.pods_of("ok"))
     node, agent = max(agents(world).items())
-    world.node("sh", "-c", "crictl stop $(crictl ps --name kube-apiserver -q)")
-    # An API server that starts refuses everybody until it has read its roles.
-    wait_for("the API server", lambda: world.kubectl("get", "--raw", "/readyz"))
-    wait_for("its roles", lambda: world.kubectl("get", "pods"))
+    pod = world.operator_pod()
+    manifest = "/etc/kubernetes/manifests/kube-apiserver.yaml"
+    world.node("mv", manifest, "/root/kube-apiserver.yaml")
+    try:
+        time.sleep(60)
+    finally:
+        world.node("mv", "/root/kube-apiserver.yaml", manifest)
+    world.wait_for_api_server()
+    world.wait_for_phase("Ready", "other", deadline=240)
+    world.wait_for_log("ok", "meanwhile", "other")
     run_pod(world, "late", node)
     wait_for("the agent learns again", lambda: published(world, agent).get("late"))
     world.wait_for_phase("Ready")
-    pod = world.core.read_namespaced_pod(agent, world.namespace)
-    assert pod.status.container_statuses[0].restart_count == 0
+    assert world.operator_pod() == pod
+    read = world.core.read_namespaced_pod(agent, world.namespace)
+    assert read.status.container_statuses[0].restart_count == 0
 
 
 @pytest.mark.disruptive
