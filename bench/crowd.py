@@ -109,7 +109,9 @@ def _faster_controllers(world: World) -> Iterator[None]:
 
 def _write_controllers(world: World, manifest: str) -> None:
     # The kubelet reads every file in that directory, whatever its name: written beside, and moved.
-    script = 'printf %s "$1" > /etc/kubernetes/new.yaml && mv /etc/kubernetes/new.yaml "$0"'
+    script = (
+        'umask 077; printf %s "$1" > /etc/kubernetes/new.yaml && mv /etc/kubernetes/new.yaml "$0"'
+    )
     world.node("sh", "-c", script, _MANIFEST, manifest)
     wanted = yaml.safe_load(manifest)["spec"]["containers"][0]["command"]
     name = f"kube-controller-manager-{world.cluster.name}-control-plane"

@@ -10,7 +10,7 @@ kwok's, see `crowd`.
 import json
 import time
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime
 from functools import partial
@@ -33,6 +33,10 @@ _MEMORY_AIMS = {200: 150.0, 800: 300.0}
 """MiB at that many demos."""
 
 _RESTART_AIM = 15.0
+_CPU_EACH = "CPU for each that came"
+_GROWTH_AIM = 1.25
+"""Where cost is linear, the last demos take what the first took, and what a busy machine adds."""
+
 _WRITERS = 8
 _READY_SECONDS = 1200.0
 _GONE_SECONDS = 1200.0
@@ -56,9 +60,10 @@ def measure(ground: Ground) -> list[Figure]:
     lines = int(bookshop("")["spec"]["logShipping"]["emitter"]["lines"])
     with crowd.crowd(ground, outside, lines), ground.world() as world:
         try:
-            return _side_by_side(list(_told(_growth(world, ground.demos))))
+            figures = list(_told(_growth(world, ground.demos)))
         finally:
             _dismiss(world)
+    return [*_side_by_side(figures), _growth_of_cost(figures)]
 
 
 def _told(figures: Iterable[Figure]) -> Iterator[Figure]:
@@ -72,6 +77,13 @@ def _side_by_side(figures: list[Figure]) -> list[Figure]:
     """The same number at all sizes in adjacent rows, whose names end with the size."""
     order = list(dict.fromkeys(map(_what, figures)))
     return sorted(figures, key=lambda figure: order.index(_what(figure)))
+
+
+def _growth_of_cost(figures: Sequence[Figure]) -> Figure:
+    """The bookshop is none of the class."""
+    _, *costs = (figure.value for figure in figures if figure.name.startswith(_CPU_EACH))
+    ratio = round(costs[-1] / costs[0], 2)
+    return Figure(f"{_CPU_EACH}, the last against the first", ratio, aim=_GROWTH_AIM)
 
 
 def _what(figure: Figure) -> str:
@@ -104,7 +116,7 @@ def _converged(
     return [
         Figure(f"until all are Ready: {what}", round(seconds), "s"),
         Figure(
-            f"CPU for each that came: {what}",
+            f"{_CPU_EACH}: {what}",
             round((now.cpu_seconds - before.cpu_seconds) / came * 1000),
             "ms",
         ),
