@@ -183,7 +183,7 @@ class _Operator:
 
     async def _open(self) -> None:
         """Begin to look at demos when the watches have told of all that there is."""
-        await rollcall.await_all(self._cluster, self._watches)
+        await rollcall.await_all(self._cluster, list(self._watches))
         self._cache.is_complete = True
         for key in self._cache.demos():
             self._queue.wake(key)

@@ -6,7 +6,7 @@ square of their number, minutes for thousands, and until its end each whole obje
 """
 
 import asyncio
-from collections.abc import Iterable
+from collections.abc import Collection
 from typing import Final
 
 from workshopdemo.cluster import Cluster
@@ -16,29 +16,45 @@ from workshopdemo.watches import Watch
 _PAUSE: Final = 0.1
 """Seconds between two looks at what was told."""
 
-_PATIENCE: Final = 5.0
-"""Seconds until there is another list: what has gone meanwhile is not waited for."""
+_SILENCE: Final = 5.0
+"""Seconds without a word of any watch until there is another list: what has gone meanwhile is not
+waited for. While they tell, a busy machine may need long, and lists would make it longer."""
+
+_PATIENCE: Final = 30.0
+"""The same, whatever they tell: somewhere in a cluster, something happens all the time."""
 
 
-async def await_all(cluster: Cluster, watches: Iterable[Watch]) -> None:
+async def await_all(cluster: Cluster, watches: Collection[Watch]) -> None:
     """Wait until each watch has told of all that it watches."""
     async with asyncio.TaskGroup() as tasks:
         for watch in watches:
-            tasks.create_task(_await(cluster, watch))
+            tasks.create_task(_await(cluster, watch, watches))
 
 
-async def _await(cluster: Cluster, watch: Watch) -> None:
-    loop = asyncio.get_running_loop()
+async def _await(cluster: Cluster, watch: Watch, watches: Collection[Watch]) -> None:
     while True:
-        end = loop.time() + _PATIENCE
-        try:
-            seen = await cluster.list_seen(watch.watched, watch.namespace)
-        except ClusterError:  # it is told by readiness
-            await asyncio.sleep(_PATIENCE)
-            continue
-        listed = {one.uid: one.version for one in seen}
-        while loop.time() < end:
-            listed = watch.untold(listed)
-            if not listed:
-                return
-            await asyncio.sleep(_PAUSE)
+        listed = await _listed(cluster, watch)
+        if listed is not None and await _is_told(watch, listed, watches):
+            return
+
+
+async def _listed(cluster: Cluster, watch: Watch) -> dict[str, int] | None:
+    """Version by UID of all that there is; None if that cannot be known now."""
+    try:
+        seen = await cluster.list_seen(watch.watched, watch.namespace)
+    except ClusterError:  # it is told by readiness
+        await asyncio.sleep(_SILENCE)
+        return None
+    return {one.uid: one.version for one in seen}
+
+
+async def _is_told(watch: Watch, listed: dict[str, int], watches: Collection[Watch]) -> bool:
+    """Whether the watch tells of all that is listed, before there is reason to list anew."""
+    clock = asyncio.get_running_loop().time
+    begun = clock()
+    while listed := watch.untold(listed):
+        heard_at = max(begun, *(one.heard_at for one in watches))
+        if clock() > min(heard_at + _SILENCE, begun + _PATIENCE):
+            return False
+        await asyncio.sleep(_PAUSE)
+    return True

@@ -37,7 +37,7 @@ class Watch:
         """Newest version by UID, of what is there."""
 
         self._missed: dict[str, Missed] = {}
-        self._true_at = clock()
+        self._true_at = self.heard_at = clock()
 
     @property
     def plural(self) -> str:
@@ -63,6 +63,7 @@ class Watch:
         self._heard()
 
     def _heard(self) -> None:
+        self.heard_at = self._clock()
         # Who tells of one thing may still have missed another.
         if not self._missed:
             self._true_at = self._clock()

@@ -39,7 +39,7 @@ class Scene:
         return watch
 
     async def open(self) -> None:
-        await await_all(cast("Cluster", self), self.watches)
+        await await_all(cast("Cluster", self), list(self.watches))
         self.done = True
 
 
@@ -67,6 +67,20 @@ def test_it_waits_for_the_last_one() -> None:
     play(scene, (1, "a", 1), (3, "b", 1))
     assert scene.done
     assert scene.lists == 1
+
+
+def test_nothing_is_listed_again_while_the_watches_tell() -> None:
+    scene = Scene([str(number) for number in range(6)])
+    play(scene, *((4, str(number), 1) for number in range(6)))
+    assert scene.done
+    assert scene.lists == 1, "a busy machine would be made busier"
+
+
+def test_what_goes_on_elsewhere_does_not_keep_it_waiting() -> None:
+    scene = Scene(["goes"])
+    scene.loop.call_later(2, scene.jobs.pop, "goes")
+    play(scene, *((4, "new", version) for version in range(1, 8)), rest=8)
+    assert scene.done
 
 
 def test_an_older_state_of_an_object_does_not_do() -> None:
