@@ -18,6 +18,7 @@ from workshopdemo.plan.collector import (
     collector_config,
     otlp_http,
 )
+from workshopdemo.programs import header_values
 
 pytestmark = pytest.mark.busy
 
@@ -31,22 +32,26 @@ def worker(tmp_path: Path) -> Iterator[Node]:
 
 
 @pytest.mark.parametrize(
-    "receiver",
+    ("receiver", "headers"),
     [
-        aggregator("bookshop-log-aggregator.workshop.svc"),
-        otlp_http("https://logs.example.com/otlp", {"Authorization": "HEADER_0", "X-Org": "H1"}),
-        otlp_http("https://[2001:db8::1]:4318", {}, ca_file="/etc/log-shipper/ca/ca.crt"),
-        otlp_http(f"https://logs.example.com/{HOSTILE}", {f"X-{HOSTILE}": "HEADER_0"}, HOSTILE),
+        (aggregator("bookshop-log-aggregator.workshop.svc"), {}),
+        (otlp_http("https://logs.example.com/otlp"), {"Authorization": "Bearer x", "X-Org": "7"}),
+        (otlp_http("https://[2001:db8::1]:4318", "/etc/log-shipper/ca/ca.crt"), {}),
+        (otlp_http(f"https://logs.example.com/{HOSTILE}", HOSTILE), {f"X-{HOSTILE}": HOSTILE}),
     ],
 )
-def test_the_collector_accepts_its_configuration(receiver: Receiver, tmp_path: Path) -> None:
-    path = tmp_path / "config.json"
+def test_the_collector_accepts_its_configuration(
+    receiver: Receiver, headers: dict[str, str], tmp_path: Path
+) -> None:
     config = collector_config(namespace=NAMESPACE, receiver=receiver, left_out=LEFT_OUT)
-    path.write_text(json.dumps(config, ensure_ascii=False))
+    pieces = {"config.json": config, "headers.json": header_values.config(headers)}
+    paths = [tmp_path / name for name in (pieces if headers else ["config.json"])]
+    for path in paths:
+        path.write_text(json.dumps(pieces[path.name], ensure_ascii=False))
     collector, _ = programs()
     done = subprocess.run(
-        [collector, "validate", f"--config={path}", SYNCHRONOUS],
-        env={"K8S_NODE_NAME": NODE, "HEADER_0": "Bearer x", "H1": "workshop"},
+        [collector, "validate", *(f"--config={path}" for path in paths), SYNCHRONOUS],
+        env={"K8S_NODE_NAME": NODE},
         capture_output=True,
         text=True,
         check=False,
