@@ -48,10 +48,10 @@ lint: $(READY) ## ruff, mypy, import contracts, freshness of what is generated.
 	cmp crds/$(CRD) charts/workshop-demo/files/$(CRD)
 
 unit: $(READY) ## Tests without a cluster, in less than a minute.
-	$(BIN)/pytest tests/unit -q
+	$(BIN)/pytest tests/unit -q -n auto
 
 chart: $(READY) ## The Helm chart's tests.
-	HELM="$$($(KIND) tool helm)" KUBE_SCORE="$$($(KIND) tool kube-score)" $(BIN)/pytest tests/chart -q
+	HELM="$$($(KIND) tool helm)" KUBE_SCORE="$$($(KIND) tool kube-score)" $(BIN)/pytest tests/chart -q -n auto
 
 e2e: $(READY) ## Tests on a kind cluster of their own, workshop-test.
 	$(BIN)/pytest tests/e2e -q -m "not busy and not disruptive" -n $(WORKERS) --maxschedchunk=1 --durations=5
