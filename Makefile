@@ -47,7 +47,7 @@ lint: $(READY) ## ruff, mypy, import contracts, freshness of what is generated.
 	$(BIN)/python docs/generate --check
 	cmp crds/$(CRD) charts/workshop-demo/files/$(CRD)
 
-unit: $(READY) ## Tests without a cluster, in less than a minute.
+unit: $(READY) ## Tests without a cluster, in about a minute.
 	$(BIN)/pytest tests/unit -q -n auto
 
 chart: $(READY) ## The Helm chart's tests.
