@@ -57,16 +57,19 @@ def crowd(ground: Ground, world: World, lines: int) -> Iterator[None]:
     kwok, busybox = load_images(ground.stage.name, "kwok", "busybox")
     real = _nodes(world)
     home = next(name for name in real if name.endswith("-worker"))
-    with _faster_controllers(world), _taken(world, real), _default_class(world):
-        _install(ground, home)
-        values = {"kwok": kwok, "busybox": busybox, "operator": ground.stage.image, "node": home}
-        values |= {"cidr": _CIDR, "lines": str(lines), "series": _SERIES}
+    values = {"kwok": kwok, "busybox": busybox, "operator": ground.stage.image, "node": home}
+    values |= {"cidr": _CIDR, "lines": str(lines), "series": _SERIES}
+    with (
+        _at_home(ground, home),
+        _faster_controllers(world),
+        _taken(world, real),
+        _default_class(world),
+    ):
         try:
             _play(world, values)
             yield
         finally:
             _leave(world)
-            ground.stage.chart().install()
 
 
 def _nodes(world: World, selector: str = "") -> list[str]:
@@ -83,12 +86,18 @@ def _taints(world: World, node: str) -> list[dict[str, str]]:
     ]
 
 
-def _install(ground: Ground, home: str) -> None:
+@contextmanager
+def _at_home(ground: Ground, home: str) -> Iterator[None]:
+    """Keep operator and inbox on that node, also when no other Pod may run there."""
     tolerations = json.dumps([_TAINT | {"operator": "Exists"}])
     selector = json.dumps({"kubernetes.io/hostname": home})
     ground.stage.chart().install(
         "--set-json", f"tolerations={tolerations}", "--set-json", f"nodeSelector={selector}"
     )
+    try:
+        yield
+    finally:
+        ground.stage.chart().install()
 
 
 @contextmanager
