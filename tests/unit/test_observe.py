@@ -224,6 +224,16 @@ def test_the_kubelets_wavering_words_are_told_in_one_sentence() -> None:
     assert tries[0].message == "the image some:image cannot be pulled: not found"
 
 
+def test_of_many_wrapped_errors_the_cause_is_told() -> None:
+    scene = Scene(FAILING).pod("p", "Pending", waiting="ErrImagePull")
+    waiting = scene.pods[0]["status"]["containerStatuses"][0]["state"]["waiting"]
+    tried = 'failed to do request: Head "https://registry.example/v2/some/manifests/image": '
+    waiting["message"] = f"{3 * tried}dial tcp: lookup registry.example: no such host"
+    message = scene.tell(after=90).message
+    assert message.startswith("the image some:image cannot be pulled: failed to do request: Head")
+    assert message.endswith("lookup registry.example: no such host")
+
+
 def test_being_stuck_may_be_the_lesson() -> None:
     entry = {"name": "a", "scenario": "Custom", "image": "no:such", "expected": "Stuck"}
     told = Scene(entry).pod("p", "Pending", waiting="ErrImagePull").tell(after=60)

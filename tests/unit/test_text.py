@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from workshopdemo.observe.text import MAX_LINE, MAX_LINES, clean, shorten
+from workshopdemo.observe.text import MAX_LINE, MAX_LINES, clean, shorten, shorten_middle
 
 
 @pytest.mark.parametrize(
@@ -52,3 +52,13 @@ def test_shortening_keeps_the_end_within_the_limit(text: str, limit: int) -> Non
     if short != text:
         assert short.startswith("…")
         assert text.endswith(short[1:])
+
+
+@given(st.text("abc ", max_size=60), st.integers(min_value=5, max_value=50))
+def test_shortening_in_the_middle_keeps_both_ends_within_the_limit(text: str, limit: int) -> None:
+    short = shorten_middle(text, limit)
+    assert len(short) <= limit
+    assert (short == text) == (len(text) <= limit)
+    beginning, _, end = short.partition(" … ")
+    assert text.startswith(beginning)
+    assert text.endswith(end)

@@ -170,7 +170,7 @@ def complaints(notifications: NotificationsStatus | None) -> list[str]:
     for target in notifications.targets:
         if target.state in ("Retrying", "Refused"):
             troubled.add(target.name)
-            waiting = f" ({target.waiting} wait)" if target.waiting else ""
+            waiting = f" ({target.waiting} waiting)" if target.waiting else ""
             found.append(f"{target.name}: {target.message}{waiting}")
     lost = [
         one for one in notifications.recent if one.state == "Failed" and one.target not in troubled

@@ -8,6 +8,7 @@ from typing import Any, Final
 
 from workshopdemo.facts import Child
 from workshopdemo.observe.attempts import runs_init, statuses_of
+from workshopdemo.observe.text import shorten_middle
 from workshopdemo.observe.times import parse_time
 
 PATIENCE: Final = timedelta(seconds=60)
@@ -18,6 +19,9 @@ PULL_PATIENCE: Final = timedelta(minutes=5)
 
 # The kubelet alternates between the two for one and the same failure.
 _ALIASES: Final = {"ErrImagePull": "ImagePullBackOff"}
+_CAUSE_LIMIT: Final = 160
+"""Characters of why an image cannot be pulled: with its name, less than any status cuts off."""
+
 _OWN_PORT: Final = re.compile(r":\d+->")
 _BENIGN: Final = frozenset({"ContainerCreating", "PodInitializing"})
 
@@ -80,4 +84,6 @@ def _message(reason: str, status: Mapping[str, Any], state: Mapping[str, Any]) -
     # The kubelet alternates between two sentences, one of which quotes the other, and both may hold
     # a port of its own: each change would be a status write.
     cause = _OWN_PORT.sub("->", said.rpartition("ErrImagePull: ")[2])
-    return f"the image {status['image']} cannot be pulled" + (f": {cause}" if cause else "")
+    # A registry's word, such as "not found" or "no such host", is the last of many wrapped errors.
+    words = f": {shorten_middle(cause, _CAUSE_LIMIT)}" if cause else ""
+    return f"the image {status['image']} cannot be pulled{words}"

@@ -42,6 +42,17 @@ def shorten_end(text: str, limit: int) -> str:
     return text if len(text) <= limit else text[: limit - 1] + "…"
 
 
+def shorten_middle(text: str, limit: int) -> str:
+    """Beginning and end of the text in at most `limit` characters, marked where it was cut.
+
+    For errors that wrap each other: what was tried stands first, and the cause last.
+    """
+    if len(text) <= limit:
+        return text
+    beginning = (limit - 3) // 2
+    return f"{text[:beginning]} … {text[len(text) - (limit - 3 - beginning) :]}"
+
+
 def _cut(line: str) -> str:
     return line if len(line) <= MAX_LINE else line[: MAX_LINE - 1] + CUT
 
