@@ -249,6 +249,15 @@ def test_a_pod_that_was_replaced_between_two_looks_has_been_gone() -> None:
     assert [step.time for step in steps[2:]] == [time(30), time(30), time(35)]
 
 
+def test_of_members_that_went_between_two_looks_the_highest_went_first() -> None:
+    scene = Scene(replicas=3)
+    scene.all_well()
+    scene.look()
+    for ordinal in (1, 2):
+        scene.gone(ordinal)
+    assert what(scene.look(40).steps[6:]) == ["2 Gone", "1 Gone"]
+
+
 def test_a_member_that_is_not_ready_for_a_while_is_told_of_with_the_kubelets_times() -> None:
     scene = Scene(replicas=1)
     scene.all_well()

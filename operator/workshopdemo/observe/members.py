@@ -171,7 +171,10 @@ def steps(
     last = {step.pod: step for step in known}
     current = {row.pod: row for row in rows}
     found: list[Step] = []
-    for name in sorted(before.keys() | current.keys()):
+    # Of those whose end nobody saw, the highest went first, as Kubernetes scales down.
+    members = before.keys() | current.keys()
+    left = sorted(members - pods.keys(), reverse=True)
+    for name in (*left, *sorted(members & pods.keys())):
         found += _news(name, pods.get(name), before.get(name), last.get(name), now)
     return tuple(sorted((*known, *found), key=lambda step: step.time))[-STEPS:]
 
