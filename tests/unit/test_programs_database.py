@@ -10,6 +10,7 @@ from collections.abc import Iterator, Mapping
 from contextlib import closing
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 
@@ -525,13 +526,14 @@ class TestMigrationFirst:
             if len(naps) == 3:
                 migrate(database, load())
 
-        monkeypatch.setattr(database_migration.time, "sleep", nap)
+        # Not the module's own sleep: threads that other tests have left would count too.
+        monkeypatch.setattr(database_migration, "time", SimpleNamespace(sleep=nap))
         database_migration.ensure_schema(database)
         assert len(naps) == 3
         assert "I wait for the migration, 30 s at most" in capsys.readouterr().out
 
     def test_and_do_without_it_in_the_end(self, database: SQLite, monkeypatch) -> None:
         monkeypatch.setenv(database_migration.MIGRATION_WAIT, "2")
-        monkeypatch.setattr(database_migration.time, "sleep", lambda _: None)
+        monkeypatch.setattr(database_migration, "time", SimpleNamespace(sleep=lambda _: None))
         database_migration.ensure_schema(database)
         assert not pending(database, load())
