@@ -399,9 +399,10 @@ class World:
         return list(self.core.list_namespaced_pod(SYSTEM, label_selector=label).items)
 
     def restarts(self) -> list[int]:
-        """How often each operator's container was started again."""
-        found = [pod.status.container_statuses[0] for pod in self._operator_pods()]
-        return [int(container.restart_count) for container in found]
+        """How often each operator's container was started again; of one that is going, nothing."""
+        staying = [pod for pod in self._operator_pods() if not pod.metadata.deletion_timestamp]
+        found = [pod.status.container_statuses or () for pod in staying]
+        return [int(container.restart_count) for containers in found for container in containers]
 
     def operator_is_ready(self) -> bool:
         return _is_ready(self.core.read_namespaced_pod(self.operator_pod(), SYSTEM))
