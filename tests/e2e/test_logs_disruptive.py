@@ -14,6 +14,7 @@ pytestmark = pytest.mark.disruptive
 
 LINES = 1500
 NETWORK = "kind"
+FILLERS = 20
 
 
 @pytest.fixture(autouse=True)
@@ -37,20 +38,35 @@ def docker(*arguments: str) -> str:
     return done.stdout.strip()
 
 
+def address_of(container: str) -> str:
+    form = f"{{{{.NetworkSettings.Networks.{NETWORK}.IPAddress}}}}"
+    return docker("inspect", "--format", form, container)
+
+
 def stop(node: str) -> str:
     """Switch the node off; gives its address."""
-    address = docker(
-        "inspect", "--format", f"{{{{.NetworkSettings.Networks.{NETWORK}.IPAddress}}}}", node
-    )
+    address = address_of(node)
     docker("stop", "-t", "5", node)
     return address
 
 
 def start(node: str, address: str) -> None:
-    """Switch it on: machines keep their address, and containers may get another."""
-    docker("network", "disconnect", NETWORK, node)
-    docker("network", "connect", "--ip", address, NETWORK, node)
-    docker("start", node)
+    """Switch it on: machines keep their address, and containers get the lowest that is free.
+
+    (Docker gives an address that is asked for only in networks whose subnet was asked for too.)
+    """
+    fillers: list[str] = []
+    try:
+        while not fillers or address_of(fillers[-1]) != address:
+            assert len(fillers) < FILLERS, f"{address} is not free any more"
+            sleep = ("--detach", "--network", NETWORK, QUICK["image"], "sleep", "60")
+            fillers.append(docker("run", *sleep))
+        docker("rm", "--force", fillers.pop())
+        docker("start", node)
+    finally:
+        for filler in fillers:
+            docker("rm", "--force", filler)
+    assert address_of(node) == address
 
 
 def why(logs: Logs, node: str) -> str | None:
