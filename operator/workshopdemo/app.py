@@ -95,6 +95,7 @@ class _Operator:
             clock=clock, rng=rng, ended=self._metrics.looked
         )
         self._telling: WorkQueue[DemoKey] = WorkQueue(clock=clock, rng=rng)
+        self._queues = {"looks": self._queue, "statuses": self._telling}
         self._watches = Watches(settings.namespaces, clock)
         self._watchdog = Watchdog(
             cluster=self._cluster,
@@ -138,7 +139,7 @@ class _Operator:
         )
 
     def _sources(self) -> Sources:
-        own = {"looks": self._queue.backlog, "statuses": self._telling.backlog}
+        own = {name: queue.backlog for name, queue in self._queues.items()}
         return Sources(
             phases=self._cache.phases,
             backlogs=own | self._post.backlogs | self._census.backlogs,
@@ -147,8 +148,7 @@ class _Operator:
 
     def _ailments(self) -> list[str]:
         """What a new start would heal."""
-        queues = {"looks": self._queue, "statuses": self._telling}
-        return _standstills(queues) + self._watchdog.dead()
+        return _standstills(self._queues) + self._watchdog.dead()
 
     async def run(self) -> None:
         """Run until SIGTERM or SIGINT."""

@@ -48,10 +48,11 @@ class Quota:
         limit = self._settings.demos_per_namespace
         if not limit or key.namespace in self._settings.exempt_namespaces:
             return
-        demos = self._cache.demos_in(key.namespace)
-        placed = [demo for demo in demos if self._has_place(demo)]
-        unplaced = sorted((demo for demo in demos if not self._has_place(demo)), key=_seniority)
-        next_ones = unplaced[: max(limit - len(placed), 0)]
+        placed: list[Mapping[str, Any]] = []
+        unplaced: list[Mapping[str, Any]] = []
+        for demo in self._cache.demos_in(key.namespace):
+            (placed if self._has_place(demo) else unplaced).append(demo)
+        next_ones = sorted(unplaced, key=_seniority)[: max(limit - len(placed), 0)]
         if uid in map(_uid, placed + next_ones):
             self._placed[key] = uid
             self._waiting.discard(key)
